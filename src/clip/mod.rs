@@ -1,0 +1,1 @@
+//! The clip: one MP4 of a stretch of recordings, made beside the recordings, whole or not at all.

@@ -1,0 +1,21 @@
+//! frigate-replay: Frigate's debug replay for everything that speaks MQTT.
+//!
+//! The modules stand on floors, and imports go down only (`tests/floors.rs` holds them to it):
+//!
+//! | floor | modules | may do |
+//! |---|---|---|
+//! | 5 | [`cli`], [`settings`] | parse what the user says, hand plain values down |
+//! | 4 | `worker`, `job`, `demo`, `client` | put hands and decisions together |
+//! | 3 | `store`, `bus`, `outbox`, `database`, `files`, [`clip`], `link` | touch the world; none imports another |
+//! | 2 | `session` | decide, purely |
+//! | 1 | `wire`, [`frigate`] | bytes to types and back, purely |
+//! | 0 | [`words`] | the names of things |
+//!
+//! Floors 0 to 2 know no file, clock, process, thread, random number or log.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod clip;
+pub mod frigate;
+pub mod words;
