@@ -15,7 +15,12 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![warn(missing_docs)]
 
+pub mod bus;
 pub mod cli;
 pub mod clip;
 pub mod frigate;
+pub mod outbox;
+pub mod session;
+pub mod store;
+pub mod wire;
 pub mod words;

@@ -74,7 +74,15 @@ impl ReplayCamera {
             return Err(NameError::NotReplay(name.to_owned()));
         };
         check_characters(source)?;
+        if source.starts_with(REPLAY_PREFIX) {
+            return Err(NameError::Replay(source.to_owned()));
+        }
         Ok(Self(name.to_owned()))
+    }
+
+    /// The camera that it replays.
+    pub fn source(&self) -> CameraName {
+        CameraName(self.0[REPLAY_PREFIX.len()..].to_owned())
     }
 
     /// The name as text.
@@ -160,11 +168,38 @@ impl UnixTime {
     }
 }
 
+/// A stretch of time; who makes one sees to it that the end is after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeRange {
+    /// Where it begins.
+    pub start: UnixTime,
+    /// Where it ends.
+    pub end: UnixTime,
+}
+
+impl TimeRange {
+    /// Its length in seconds.
+    pub fn seconds(self) -> f64 {
+        self.end.since(self.start)
+    }
+}
+
 macro_rules! text_word {
-    ($word:ident, $parse:path) => {
+    ($word:ident, $parse:path, $pattern:literal) => {
         impl fmt::Display for $word {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
+            }
+        }
+        impl JsonSchema for $word {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($word).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
             }
         }
         impl TryFrom<String> for $word {
@@ -180,8 +215,16 @@ macro_rules! text_word {
         }
     };
 }
-text_word!(CameraName, CameraName::parse);
-text_word!(ReplayCamera, ReplayCamera::parse);
+text_word!(
+    CameraName,
+    CameraName::parse,
+    "^(?!_replay_)[a-zA-Z0-9_-]{1,200}$"
+);
+text_word!(
+    ReplayCamera,
+    ReplayCamera::parse,
+    "^_replay_(?!_replay_)[a-zA-Z0-9_-]{1,200}$"
+);
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,7 +270,14 @@ mod tests {
             ReplayCamera::parse("_replay_front-door_2"),
             Ok(front.replay())
         );
-        for bad in ["front", "_replay_", "_replay_a/b", "_replay_.."] {
+        assert_eq!(front.replay().source(), front);
+        for bad in [
+            "front",
+            "_replay_",
+            "_replay_a/b",
+            "_replay_..",
+            "_replay__replay_a",
+        ] {
             assert!(ReplayCamera::parse(bad).is_err(), "{bad:?}");
         }
     }

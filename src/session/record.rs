@@ -1,0 +1,175 @@
+//! The record: what is saved before anything is published or done, and what a start makes of it.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::messages::{CameraRemove, FinishedJob, Happening, Job, Response};
+use crate::words::{ReplayCamera, UnixTime};
+
+use super::event::Effect;
+use super::state::{Ending, MAX_ATTEMPTS, Policy, Stage, State};
+use super::step::{Step, Turn};
+
+/// Everything that must survive the worker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The session, if there is one.
+    pub session: Option<super::Session>,
+    /// The newest job as it is shown; its progress is shown from elsewhere.
+    pub job: Option<Job>,
+    /// The replay cameras that were taken away and not added again, and how long that is shown.
+    pub removed: BTreeMap<ReplayCamera, Removed>,
+    /// Replay cameras that may have left something behind, and when they were taken away.
+    pub litter: BTreeMap<ReplayCamera, UnixTime>,
+    /// The last finished jobs, the newest first.
+    pub history: Vec<FinishedJob>,
+    /// The newest answer.
+    pub last_response: Option<Response>,
+}
+
+/// What a removal's part of a record begins with; the camera's name follows.
+const REMOVED_PART: &str = "removed/";
+
+impl Record {
+    /// The record as named JSON texts, each small enough for the store and written only when it
+    /// changed. [`Record::from_parts`] reads them again.
+    pub fn parts(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut parts = BTreeMap::new();
+        put(&mut parts, "job", &self.job);
+        put(&mut parts, "litter", &self.litter);
+        put(&mut parts, "history", &self.history);
+        put(&mut parts, "last_response", &self.last_response);
+        if let Some(session) = &self.session {
+            // The config of the camera is as large as the rest together: a part of its own.
+            let mut session = session.clone();
+            let config = session.camera_config.take();
+            put(&mut parts, "session", &session);
+            put(&mut parts, "camera_config", &config);
+        }
+        for (camera, removed) in &self.removed {
+            put(&mut parts, &format!("{REMOVED_PART}{camera}"), removed);
+        }
+        parts
+    }
+
+    /// Reads what [`Record::parts`] wrote. What cannot be read is left out and named in the second
+    /// value; without its part, a session counts as never begun.
+    pub fn from_parts(parts: &BTreeMap<String, Vec<u8>>) -> (Self, Vec<String>) {
+        let mut unreadable = Vec::new();
+        let mut record = Record {
+            session: get(parts, "session", &mut unreadable),
+            job: get(parts, "job", &mut unreadable).flatten(),
+            litter: get(parts, "litter", &mut unreadable).unwrap_or_default(),
+            history: get(parts, "history", &mut unreadable).unwrap_or_default(),
+            last_response: get(parts, "last_response", &mut unreadable).flatten(),
+            removed: BTreeMap::new(),
+        };
+        if let Some(session) = &mut record.session {
+            session.camera_config = get(parts, "camera_config", &mut unreadable).flatten();
+        }
+        for name in parts.keys() {
+            if name.starts_with(REMOVED_PART)
+                && let Some::<Removed>(removed) = get(parts, name, &mut unreadable)
+            {
+                record
+                    .removed
+                    .insert(removed.message.camera.clone(), removed);
+            }
+        }
+        (record, unreadable)
+    }
+}
+
+/// A record has text keys and finite numbers only, so it can always be written.
+fn put<T: Serialize>(parts: &mut BTreeMap<String, Vec<u8>>, name: &str, value: &T) {
+    parts.insert(
+        name.to_owned(),
+        serde_json::to_vec(value).unwrap_or_default(),
+    );
+}
+
+fn get<T: DeserializeOwned>(
+    parts: &BTreeMap<String, Vec<u8>>,
+    name: &str,
+    unreadable: &mut Vec<String>,
+) -> Option<T> {
+    let bytes = parts.get(name)?;
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Some(value),
+        Err(_) => {
+            unreadable.push(name.to_owned());
+            None
+        }
+    }
+}
+
+/// A replay camera's removal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// What is published.
+    pub message: CameraRemove,
+    /// Until when.
+    pub until: UnixTime,
+}
+
+/// What a start of the worker makes of the saved record.
+///
+/// `clip_gone` says whether the clip of a live session is gone. The same job begins again after an
+/// interruption, [`MAX_ATTEMPTS`] times in all; a live session stays live; a stop is finished.
+pub fn recover(policy: Policy, record: Record, clip_gone: bool, now: UnixTime) -> Step {
+    let mut turn = Turn::new(State::of(policy, record), now);
+    match turn
+        .state
+        .record
+        .session
+        .as_ref()
+        .map(|s| (&s.stage, s.attempts))
+    {
+        None => {}
+        Some((Stage::Live, _)) if clip_gone => turn.end(Ending::Failed(
+            "the clip was lost while the worker was away".to_owned(),
+        )),
+        Some((Stage::Live, _)) => {}
+        Some((Stage::Stopping { .. }, _)) => turn.tear_down(),
+        Some((_, attempts)) if attempts >= MAX_ATTEMPTS => turn.end(Ending::Failed(format!(
+            "the worker was interrupted {attempts} times while it prepared the replay"
+        ))),
+        Some(_) => turn.begin_job_again(),
+    }
+    // A first sweep, whatever was found: the world may have changed while nobody looked.
+    turn.sweep();
+    turn.done()
+}
+
+impl Turn {
+    /// The same job from its beginning; what it had made is made again.
+    fn begin_job_again(&mut self) {
+        let now = self.now;
+        let Some(session) = &mut self.state.record.session else {
+            return;
+        };
+        session.attempts += 1;
+        session.stage = Stage::Preparing;
+        session.clip = None;
+        session.camera_config = None;
+        self.announce(Happening::Resumed, None);
+        self.run_job(now);
+    }
+
+    /// Takes away what is left of replay cameras other than the session's.
+    pub(super) fn sweep(&mut self) {
+        let keep = self
+            .state
+            .record
+            .session
+            .as_ref()
+            .map(|s| s.replay_camera());
+        let litter = (self.state.record.litter.iter())
+            .filter(|(camera, _)| Some(*camera) != keep.as_ref())
+            .map(|(camera, at)| (camera.clone(), *at))
+            .collect();
+        self.effects.push(Effect::Sweep { litter, keep });
+    }
+}

@@ -1,0 +1,212 @@
+//! The state of the worker's decisions: the record that is saved, and what need not be.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::wire::messages::{Phase, RemoveReason, SettingsSource};
+use crate::wire::topics::Topics;
+use crate::words::{CameraName, JobId, ReplayCamera, TimeRange, UnixTime};
+
+use super::event::{Cameras, Receipt, ReplyTo, RequestEvent};
+use super::record::Record;
+
+/// How many requests may wait while one is looked into; what comes then is refused.
+pub const MAX_WAITING: usize = 100;
+
+/// How many times a job is begun before it is given up: a worker that dies of it must not die for ever.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// Largest config of a replay camera, bytes of JSON: a house's camera has 2 to 20 KiB, and the
+/// store keeps values of this size well.
+pub const CAMERA_CONFIG_MAX_BYTES: usize = 100 * 1024;
+
+/// How many warnings are kept, and how many characters of each sentence for people: enough to act
+/// on, too few to fill a topic.
+const SENTENCES_MAX: usize = 20;
+const SENTENCE_MAX_CHARS: usize = 1000;
+
+/// `sentence`, shortened if it is very long.
+pub(super) fn short(sentence: &str) -> String {
+    match sentence.char_indices().nth(SENTENCE_MAX_CHARS) {
+        Some((at, _)) => format!("{} …", &sentence[..at]),
+        None => sentence.to_owned(),
+    }
+}
+
+/// The first of `sentences`, and how many more there are.
+pub(super) fn few(sentences: Vec<String>) -> Vec<String> {
+    let more = sentences.len().saturating_sub(SENTENCES_MAX);
+    let mut few: Vec<String> = sentences
+        .iter()
+        .take(SENTENCES_MAX)
+        .map(|s| short(s))
+        .collect();
+    if more > 0 {
+        few.push(format!("and {more} more"));
+    }
+    few
+}
+
+/// What does not change while the worker runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Where the topics are.
+    pub topics: Topics,
+    /// How long a session may last, seconds.
+    pub max_session_s: f64,
+    /// How long a range may be, seconds.
+    pub max_range_s: f64,
+}
+
+/// What is decided upon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// What does not change.
+    pub policy: Policy,
+    /// What is saved.
+    pub record: Record,
+    /// How far the clip is, percent; too fleeting to be saved.
+    pub progress_percent: f64,
+    /// The start that is being looked into. It is claimed, not accepted.
+    pub claim: Option<Claim>,
+    /// Requests that came while one was looked into, in their order.
+    pub waiting: VecDeque<RequestEvent>,
+    /// The cameras that can be replayed.
+    pub cameras: Cameras,
+}
+
+/// A start that is being looked into.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The id that its job will have.
+    pub job_id: JobId,
+    /// Recordings or an export.
+    pub source: Source,
+    /// Settings instead of the camera's own.
+    pub overrides: Option<Map<String, Value>>,
+    /// Where the answer goes.
+    pub reply_to: ReplyTo,
+    /// To be settled with the answer.
+    pub receipt: Receipt,
+}
+
+/// What is replayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The recordings of the camera in the range.
+    Recordings,
+    /// An export's file, by the export's id.
+    Export(String),
+}
+
+/// One replay, from the accepted start to the end of its traces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The job's id, and with it the session's.
+    pub job_id: JobId,
+    /// The camera whose video is replayed.
+    pub source_camera: CameraName,
+    /// Recordings or an export.
+    pub source: Source,
+    /// The range that is replayed.
+    pub range: TimeRange,
+    /// Settings instead of the camera's own.
+    pub overrides: Option<Map<String, Value>>,
+    /// The verb and the transaction of the request that began it: the same again has no effect.
+    pub begun_by: ReplyTo,
+    /// When the session was claimed. The longest time counts from here, across restarts.
+    pub started_at: UnixTime,
+    /// How many times the job was begun.
+    pub attempts: u32,
+    /// Where the session stands.
+    pub stage: Stage,
+    /// The clip, once it is made.
+    pub clip: Option<ClipInfo>,
+    /// The camera's config, once the camera is added.
+    pub camera_config: Option<Value>,
+    /// Where the settings came from.
+    pub settings_source: SettingsSource,
+    /// What a person should know of the settings.
+    pub warnings: Vec<String>,
+}
+
+impl Session {
+    /// The camera that shows the replay.
+    pub fn replay_camera(&self) -> ReplayCamera {
+        self.source_camera.replay()
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The clip is being made.
+    Preparing,
+    /// The clip is there, the camera is being added.
+    StartingCamera,
+    /// The camera is there.
+    Live,
+    /// Everything is being taken away.
+    Stopping {
+        /// Why.
+        ending: Ending,
+        /// The stops that wait for it.
+        answers: Vec<ReplyTo>,
+    },
+}
+
+impl Stage {
+    /// The word for it on the bus.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Stage::Preparing => Phase::Preparing,
+            Stage::StartingCamera => Phase::StartingCamera,
+            Stage::Live => Phase::Live,
+            Stage::Stopping { .. } => Phase::Stopping,
+        }
+    }
+}
+
+/// Why a session ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// A request.
+    Stopped,
+    /// Its longest time is over.
+    TimedOut,
+    /// An error, in a sentence.
+    Failed(String),
+}
+
+impl Ending {
+    /// The word for it on the bus.
+    pub fn reason(&self) -> RemoveReason {
+        match self {
+            Ending::Stopped => RemoveReason::Stopped,
+            Ending::TimedOut => RemoveReason::TimedOut,
+            Ending::Failed(_) => RemoveReason::Failed,
+        }
+    }
+}
+
+/// What is known of a made clip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClipInfo {
+    /// The clip as Frigate sees it.
+    pub path: String,
+    /// How many recordings it is made of.
+    pub segments: u32,
+    /// How many seconds of video it holds.
+    pub footage_s: f64,
+    /// How many gaps between recordings it skips.
+    pub gaps: u32,
+    /// Its size.
+    pub bytes: u64,
+    /// What could not be used, each in a sentence.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,152 @@
+//! What the retained topics must show, as a view of the state.
+//!
+//! There is no other place that knows which topic holds what when. First publish, stop, broker
+//! loss, reconnect, a full channel: the outbox publishes the difference between this view and what
+//! the broker was given, and nothing else.
+
+use serde::Serialize;
+
+use crate::wire::messages::{
+    CameraAdd, HistoryMessage, InfoMessage, JobResults, JobStateMessage, Limits, SCHEMA_VERSION,
+    SessionMessage,
+};
+use crate::wire::requests::{REQUEST_MAX_BYTES, Verb};
+use crate::wire::topics::Update;
+use crate::words::UnixTime;
+
+use super::state::{MAX_WAITING, Session, Stage, State};
+
+/// What a retained topic must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// The topic.
+    pub topic: String,
+    /// The payload.
+    pub payload: String,
+    /// Unix seconds after which the broker may forget it, rounded up.
+    pub expires_at: Option<u64>,
+}
+
+/// Every retained topic with its payload, in the order in which they are to be published: a
+/// reader who acts on the session finds the camera and the job there. A topic of ours that is not
+/// here must be absent; absences are published first, so that an `add` and a `remove` of one
+/// camera never stand side by side.
+pub fn view(state: &State) -> Vec<Retained> {
+    let topics = &state.policy.topics;
+    let record = &state.record;
+    let mut view = Vec::new();
+    for (camera, removed) in &record.removed {
+        view.push(Retained {
+            topic: topics.camera(camera, Update::Remove),
+            payload: json(&removed.message),
+            expires_at: Some(whole_seconds_up(removed.until)),
+        });
+    }
+    if let Some(add) = record.session.as_ref().and_then(camera_add) {
+        view.push(kept(topics.camera(&add.camera, Update::Add), &add));
+    }
+    view.push(kept(topics.job_state(), &job_state(state)));
+    view.push(kept(topics.session(), &session_message(state)));
+    let history = HistoryMessage {
+        jobs: record.history.clone(),
+    };
+    view.push(kept(topics.history(), &history));
+    if let Some(response) = &record.last_response {
+        view.push(kept(topics.last_response(), response));
+    }
+    view.push(kept(topics.info(), &info(state)));
+    view.push(Retained {
+        topic: topics.available(),
+        payload: "online".to_owned(),
+        expires_at: None,
+    });
+    view
+}
+
+fn kept<T: Serialize>(topic: String, message: &T) -> Retained {
+    Retained {
+        topic,
+        payload: json(message),
+        expires_at: None,
+    }
+}
+
+/// Our messages have text keys and finite numbers only, so they can always be written.
+fn json<T: Serialize>(message: &T) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}
+
+fn whole_seconds_up(time: UnixTime) -> u64 {
+    time.seconds().max(0.0).ceil() as u64
+}
+
+fn camera_add(session: &Session) -> Option<CameraAdd> {
+    Some(CameraAdd {
+        camera: session.replay_camera(),
+        source_camera: session.source_camera.clone(),
+        job_id: session.job_id.clone(),
+        config: session.camera_config.clone()?,
+    })
+}
+
+fn job_state(state: &State) -> JobStateMessage {
+    let mut job = state.record.job.clone();
+    if let Some(job) = &mut job
+        && let (JobResults::Job(progress), None) = (&mut job.results, job.end_time)
+    {
+        progress.progress_percent = state.progress_percent;
+    }
+    JobStateMessage { debug_replay: job }
+}
+
+fn session_message(state: &State) -> SessionMessage {
+    let Some(session) = &state.record.session else {
+        return SessionMessage::default();
+    };
+    let clip = session.clip.as_ref();
+    let mut warnings = session.warnings.clone();
+    warnings.extend(clip.iter().flat_map(|clip| clip.warnings.iter().cloned()));
+    SessionMessage {
+        active: true,
+        replay_camera: Some(session.replay_camera()),
+        source_camera: Some(session.source_camera.clone()),
+        start_time: Some(session.range.start),
+        end_time: Some(session.range.end),
+        live_ready: Some(session.stage == Stage::Live),
+        job_id: Some(session.job_id.clone()),
+        phase: Some(session.stage.phase()),
+        clip_path: clip.map(|clip| clip.path.clone()),
+        session_started_at: Some(session.started_at),
+        auto_stop_at: Some(session.started_at.plus(state.policy.max_session_s)),
+        segments: clip.map(|clip| clip.segments),
+        footage_seconds: clip.map(|clip| clip.footage_s),
+        gaps: clip.map(|clip| clip.gaps),
+        settings_source: Some(session.settings_source),
+        overridden: Some(session.overrides.is_some()),
+        warnings: Some(warnings),
+    }
+}
+
+fn info(state: &State) -> InfoMessage {
+    let policy = &state.policy;
+    let (cameras, config_error) = match &state.cameras {
+        Ok(cameras) => (cameras.clone(), None),
+        Err(error) => (Vec::new(), Some(error.clone())),
+    };
+    InfoMessage {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema_version: SCHEMA_VERSION,
+        instance: policy.topics.instance().to_owned(),
+        cameras,
+        verbs: Verb::ALL
+            .map(|verb| (verb.as_str().to_owned(), policy.topics.request(verb)))
+            .into(),
+        limits: Limits {
+            max_session_seconds: policy.max_session_s,
+            max_range_seconds: policy.max_range_s,
+            max_request_bytes: REQUEST_MAX_BYTES,
+            max_waiting_requests: MAX_WAITING,
+        },
+        config_error,
+    }
+}

@@ -1,0 +1,463 @@
+//! What survives a restart: sled, in a folder of its own.
+//!
+//! Two things are kept: the session's record, as named parts of JSON, and the retained topics that
+//! may hold something of ours. [`Store::save`] returns once both are flushed: a kill of the process
+//! loses nothing then. For a power cut [`Store::sync`] follows, off the path of a request.
+//!
+//! A damaged store never stops the worker: it is moved aside with a clear message, and what it
+//! described is swept as stale.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sled::{Batch, Db, Tree};
+use tracing::error;
+
+/// Version of what is written; a store of a newer one is kept and not touched.
+const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &str = "schema";
+const RECORD_TREE: &str = "record";
+const TOPICS_TREE: &str = "topics";
+const ASIDE_TREE: &str = "aside";
+
+/// Largest value written, bytes. sled puts a value of more than a quarter of a segment (512 KiB by
+/// default) into a file of its own and never removes that file.
+pub const VALUE_MAX_BYTES: usize = 120 * 1024;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{0} is in use by another process; does another worker run with this data directory?")]
+    InUse(PathBuf),
+    /// The folder cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The store's folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// sled failed in the middle of its work.
+    #[error("{path}: {source}")]
+    Sled {
+        /// The store's folder.
+        path: PathBuf,
+        /// Why.
+        source: sled::Error,
+    },
+    /// A value is larger than the store keeps well.
+    #[error("part {name:?} of the session's record has {bytes} bytes, more than {VALUE_MAX_BYTES}")]
+    TooLarge {
+        /// The part.
+        name: String,
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+/// An open store.
+pub struct Store {
+    path: PathBuf,
+    db: Db,
+    record: Tree,
+    topics: Tree,
+    /// What the record's tree holds, so that only differences are written.
+    saved: BTreeMap<String, Vec<u8>>,
+}
+
+impl Store {
+    /// Opens the store in folder `path`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Another process has it open, or the folder cannot be read or written. A damaged or newer
+    /// store is no error: it is moved aside and an empty one begins.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let io_error = |source| StoreError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(io_error)?;
+        }
+        match Self::try_open(path) {
+            Err(error) if is_damage(&error) => {
+                // sled's snapshot is a cache of what the log holds; without it the log is read anew.
+                remove_snapshots(path).map_err(io_error)?;
+                match Self::try_open(path) {
+                    Err(error) if is_damage(&error) => {
+                        let aside = move_aside(path, "damaged").map_err(io_error)?;
+                        error!(%error, kept_at = %aside.display(),
+                            "the session store is damaged; it was moved aside and an empty one begins");
+                        Self::try_open(path)
+                    }
+                    other => other,
+                }
+            }
+            Err(Failure::Newer(version)) => {
+                let aside = move_aside(path, "newer").map_err(io_error)?;
+                error!(version, known = SCHEMA, kept_at = %aside.display(),
+                    "the session store is of a newer version; it was moved aside and an empty one begins");
+                Self::try_open(path)
+            }
+            other => other,
+        }
+        .map_err(|failure| failure.into_error(path))
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Failure> {
+        let db = sled::Config::new()
+            .path(path)
+            // We flush by hand, before every acknowledgement and publish.
+            .flush_every_ms(None)
+            .cache_capacity(16 * 1024 * 1024)
+            .open()?;
+        match db.get(SCHEMA_KEY)?.as_deref().map(version_of) {
+            None => {
+                db.insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes())?;
+                db.flush()?;
+            }
+            Some(Some(version)) if version <= SCHEMA => {}
+            Some(Some(version)) => return Err(Failure::Newer(version)),
+            Some(None) => return Err(Failure::Sled(sled::Error::Unsupported("schema".into()))),
+        }
+        let record = db.open_tree(RECORD_TREE)?;
+        let topics = db.open_tree(TOPICS_TREE)?;
+        let mut saved = BTreeMap::new();
+        for pair in record.iter() {
+            let (name, value) = pair?;
+            saved.insert(String::from_utf8_lossy(&name).into_owned(), value.to_vec());
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            db,
+            record,
+            topics,
+            saved,
+        })
+    }
+
+    /// The record's parts as they were saved last.
+    pub fn record(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.saved
+    }
+
+    /// The retained topics that may hold something of ours.
+    pub fn topics(&self) -> Result<BTreeSet<String>, StoreError> {
+        self.topics
+            .iter()
+            .keys()
+            .map(|key| Ok(String::from_utf8_lossy(&key?).into_owned()))
+            .collect::<Result<_, sled::Error>>()
+            .map_err(|source| self.error(source))
+    }
+
+    /// Saves the record's parts and remembers `new_topics`. Once it returns, a kill of the process
+    /// loses nothing of it. Parts that are not given are removed; what did not change is not
+    /// written.
+    pub async fn save(
+        &mut self,
+        parts: BTreeMap<String, Vec<u8>>,
+        new_topics: &[String],
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let mut changed = false;
+        for (name, value) in &parts {
+            if value.len() > VALUE_MAX_BYTES {
+                return Err(StoreError::TooLarge {
+                    name: name.clone(),
+                    bytes: value.len(),
+                });
+            }
+            if self.saved.get(name) != Some(value) {
+                batch.insert(name.as_bytes(), value.as_slice());
+                changed = true;
+            }
+        }
+        for name in self.saved.keys().filter(|name| !parts.contains_key(*name)) {
+            batch.remove(name.as_bytes());
+            changed = true;
+        }
+        if !changed && new_topics.is_empty() {
+            return Ok(());
+        }
+        for topic in new_topics {
+            self.topics
+                .insert(topic, &[])
+                .map_err(|source| self.error(source))?;
+        }
+        if changed {
+            self.record
+                .apply_batch(batch)
+                .map_err(|source| self.error(source))?;
+        }
+        self.db
+            .flush_async()
+            .await
+            .map_err(|source| self.error(source))?;
+        self.saved = parts;
+        Ok(())
+    }
+
+    /// Forgets a topic that was cleared. A kill may bring it back, to be cleared once more.
+    pub fn forget_topic(&self, topic: &str) -> Result<(), StoreError> {
+        self.topics
+            .remove(topic)
+            .map(drop)
+            .map_err(|source| self.error(source))
+    }
+
+    /// Keeps parts that could not be read, for a person to look at.
+    pub fn set_aside(&self, names: &[String], at_s: u64) -> Result<(), StoreError> {
+        let aside = self
+            .db
+            .open_tree(ASIDE_TREE)
+            .map_err(|source| self.error(source))?;
+        for name in names {
+            if let Some(value) = self.saved.get(name) {
+                aside
+                    .insert(format!("{at_s}/{name}"), value.as_slice())
+                    .map_err(|source| self.error(source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes something and flushes it: whether the store can be written.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.db
+            .insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes())
+            .map_err(|source| self.error(source))?;
+        self.db
+            .flush_async()
+            .await
+            .map(drop)
+            .map_err(|source| self.error(source))
+    }
+
+    /// A handle that syncs the store to the disk, against a power cut. May be slow.
+    pub fn syncer(&self) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+        let path = self.path.join("db");
+        move || File::open(path)?.sync_all()
+    }
+
+    fn error(&self, source: sled::Error) -> StoreError {
+        StoreError::Sled {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+enum Failure {
+    Sled(sled::Error),
+    Newer(u32),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Sled(error) => error.fmt(f),
+            Failure::Newer(version) => write!(f, "schema version {version}"),
+        }
+    }
+}
+
+impl From<sled::Error> for Failure {
+    fn from(error: sled::Error) -> Self {
+        Failure::Sled(error)
+    }
+}
+
+impl Failure {
+    fn into_error(self, path: &Path) -> StoreError {
+        let path = path.to_owned();
+        match self {
+            Failure::Sled(sled::Error::Io(source)) if is_lock(&source) => StoreError::InUse(path),
+            Failure::Sled(sled::Error::Io(source)) => StoreError::Io { path, source },
+            Failure::Sled(source) => StoreError::Sled { path, source },
+            Failure::Newer(version) => StoreError::Sled {
+                path,
+                source: sled::Error::Unsupported(format!("schema version {version}")),
+            },
+        }
+    }
+}
+
+fn version_of(value: &[u8]) -> Option<u32> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Whether the files are at fault, and not the disk or the rights to it.
+fn is_damage(failure: &Failure) -> bool {
+    match failure {
+        Failure::Sled(sled::Error::Io(error)) => {
+            matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            )
+        }
+        Failure::Sled(_) => true,
+        Failure::Newer(_) => false,
+    }
+}
+
+fn is_lock(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.to_string().contains("could not acquire lock")
+}
+
+fn remove_snapshots(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Renames the folder to the first free `<name>.<word>-<n>`.
+fn move_aside(path: &Path, word: &str) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let free = (1..u32::MAX)
+        .map(|n| path.with_file_name(format!("{name}.{word}-{n}")))
+        .find(|candidate| !candidate.exists())
+        .ok_or_else(|| io::Error::other("too many stores were moved aside"))?;
+    fs::rename(path, &free)?;
+    Ok(free)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn parts(pairs: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+        (pairs.iter())
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    }
+
+    fn filled(path: &Path) {
+        runtime().block_on(async {
+            let mut store = Store::open(path).unwrap();
+            let topics = ["a/b".to_owned(), "a/c".to_owned()];
+            store
+                .save(parts(&[("session", "1"), ("job", "2")]), &topics)
+                .await
+                .unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_saved_is_there_after_a_restart() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("deep/session");
+        filled(&path);
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(store.record(), &parts(&[("session", "1"), ("job", "2")]));
+        assert_eq!(
+            store.topics().unwrap(),
+            ["a/b".to_owned(), "a/c".to_owned()].into()
+        );
+        store.forget_topic("a/b").unwrap();
+        runtime()
+            .block_on(store.save(parts(&[("job", "3")]), &[]))
+            .unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.record(), &parts(&[("job", "3")]));
+        assert_eq!(store.topics().unwrap(), ["a/c".to_owned()].into());
+    }
+
+    #[test]
+    fn a_second_worker_is_told_that_the_store_is_in_use() {
+        let dir = TempDir::new().unwrap();
+        let first = Store::open(&dir.path().join("session")).unwrap();
+        let second = Store::open(&dir.path().join("session"));
+        assert!(
+            matches!(second, Err(StoreError::InUse(_))),
+            "{:?}",
+            second.err()
+        );
+        drop(first);
+    }
+
+    #[test]
+    fn a_damaged_store_is_moved_aside_and_a_snapshot_is_only_a_cache() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("session");
+        filled(&path);
+        for entry in fs::read_dir(&path).unwrap().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
+                fs::write(entry.path(), b"garbage garbage garbage").unwrap();
+            }
+        }
+        assert_eq!(Store::open(&path).unwrap().record().len(), 2);
+
+        fs::write(path.join("conf"), b"garbage".repeat(10)).unwrap();
+        let store = Store::open(&path).unwrap();
+        assert!(store.record().is_empty());
+        assert!(dir.path().join("session.damaged-1").is_dir());
+    }
+
+    #[test]
+    fn a_store_of_a_newer_version_is_kept() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("session");
+        filled(&path);
+        {
+            let store = Store::open(&path).unwrap();
+            store.db.insert(SCHEMA_KEY, "999").unwrap();
+            store.db.flush().unwrap();
+        }
+        assert!(Store::open(&path).unwrap().record().is_empty());
+        assert!(dir.path().join("session.newer-1").is_dir());
+    }
+
+    #[test]
+    fn a_value_that_sled_would_never_reclaim_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let mut store = Store::open(&dir.path().join("session")).unwrap();
+        let large = "x".repeat(VALUE_MAX_BYTES + 1);
+        let saved = runtime().block_on(store.save(parts(&[("session", &large)]), &[]));
+        assert!(matches!(saved, Err(StoreError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn the_folder_does_not_grow_with_what_is_written() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("session");
+        runtime().block_on(async {
+            let mut store = Store::open(&path).unwrap();
+            for n in 0..600u32 {
+                let value = format!("{n}").repeat(VALUE_MAX_BYTES / 4);
+                store
+                    .save(parts(&[("session", &value)]), &[])
+                    .await
+                    .unwrap();
+            }
+        });
+        let blobs = fs::read_dir(path.join("blobs")).unwrap().count();
+        let bytes: u64 = fs::read_dir(&path)
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.metadata().ok())
+            .map(|metadata| metadata.len())
+            .sum();
+        assert_eq!(blobs, 0);
+        assert!(bytes < 16 * 1024 * 1024, "{bytes}");
+    }
+}
