@@ -225,9 +225,7 @@ impl Bus {
             });
         }
         let payload = message.payload.clone();
-        let Ok(notice) = self
-            .client
-            .try_publish_tracked(message.topic.as_str(), payload, options)
+        let Ok(notice) = self.client.try_publish_tracked(message.topic.as_str(), payload, options)
         else {
             return Err(message);
         };
@@ -236,11 +234,7 @@ impl Bus {
         tokio::spawn(async move {
             let result = puback_result(notice.wait_async().await);
             // Nobody listens any more only when the worker ends.
-            let _ = signals.send(Signal::Published {
-                topic,
-                cleared,
-                result,
-            });
+            let _ = signals.send(Signal::Published { topic, cleared, result });
         });
         Ok(())
     }
@@ -301,10 +295,7 @@ impl Bus {
 
     /// Says good-bye and waits until the broker has everything, at most `patience`.
     pub async fn close(self, patience: Duration) {
-        if timeout(patience, self.client.disconnect_with_timeout(patience))
-            .await
-            .is_ok()
-        {
+        if timeout(patience, self.client.disconnect_with_timeout(patience)).await.is_ok() {
             let _ = timeout(patience, self.pump).await;
         }
     }
@@ -341,16 +332,12 @@ impl Pump {
                         let _ = self.signals.send(Signal::TakenOver);
                         return;
                     }
-                    Some(Signal::Lost {
-                        reason: sentence(&error),
-                    })
+                    Some(Signal::Lost { reason: sentence(&error) })
                 }
                 Err(_) => {
                     self.generation.fetch_add(1, Ordering::AcqRel);
                     self.event_loop.clean();
-                    Some(Signal::Lost {
-                        reason: "the broker does not answer".to_owned(),
-                    })
+                    Some(Signal::Lost { reason: "the broker does not answer".to_owned() })
                 }
             };
             let lost = matches!(signal, Some(Signal::Lost { .. }));
@@ -387,13 +374,10 @@ impl Pump {
         } else {
             None
         };
-        let acknowledgement = self
-            .client
-            .prepare_ack(&publish)
-            .map(|ack| Acknowledgement {
-                ack,
-                generation: self.generation.load(Ordering::Acquire),
-            });
+        let acknowledgement = self.client.prepare_ack(&publish).map(|ack| Acknowledgement {
+            ack,
+            generation: self.generation.load(Ordering::Acquire),
+        });
         let properties = publish.properties.unwrap_or_default();
         Some(Message {
             topic: String::from_utf8(publish.topic.to_vec()).ok()?,
@@ -429,13 +413,7 @@ fn mqtt_options(options: &Options) -> Result<MqttOptions, BusError> {
         mqtt.set_credentials(user.as_str(), password.clone());
     }
     if let Some(topic) = &options.will_topic {
-        mqtt.set_last_will(LastWill::new(
-            topic.as_str(),
-            "offline",
-            QoS::AtLeastOnce,
-            true,
-            None,
-        ));
+        mqtt.set_last_will(LastWill::new(topic.as_str(), "offline", QoS::AtLeastOnce, true, None));
     }
     if let Some(tls) = &options.tls {
         mqtt.set_transport(transport(tls)?);

@@ -18,6 +18,8 @@
 pub mod bus;
 pub mod cli;
 pub mod clip;
+pub mod database;
+pub mod files;
 pub mod frigate;
 pub mod outbox;
 pub mod session;

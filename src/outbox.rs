@@ -45,10 +45,7 @@ struct Given {
 impl Outbox {
     /// An outbox of a worker that published `remembered` in its past.
     pub fn new(remembered: BTreeSet<String>) -> Self {
-        Self {
-            remembered,
-            ..Self::default()
-        }
+        Self { remembered, ..Self::default() }
     }
 
     /// A new connection: nothing that was given before counts.
@@ -94,10 +91,7 @@ impl Outbox {
             return;
         }
         // Absences first: an `add` and a `remove` of one camera never stand side by side.
-        let shown: HashSet<&str> = view
-            .iter()
-            .map(|retained| retained.topic.as_str())
-            .collect();
+        let shown: HashSet<&str> = view.iter().map(|retained| retained.topic.as_str()).collect();
         let absent: Vec<String> = (self.remembered.iter())
             .filter(|topic| !shown.contains(topic.as_str()))
             .cloned()
@@ -121,16 +115,12 @@ impl Outbox {
         if self.given.get(&topic) == Some(&what) {
             return;
         }
-        let payload = what
-            .as_ref()
-            .map(|given| given.payload.clone())
-            .unwrap_or_default();
+        let payload = what.as_ref().map(|given| given.payload.clone()).unwrap_or_default();
         if self.is_too_large(&topic, payload.len()) {
             self.given.insert(topic, what);
             return;
         }
-        self.queue
-            .retain(|message| !(message.retain && message.topic == topic));
+        self.queue.retain(|message| !(message.retain && message.topic == topic));
         self.queue.push_back(Outgoing {
             topic: topic.clone(),
             payload,
@@ -146,10 +136,7 @@ impl Outbox {
         let bytes = topic.len() + payload_bytes + PACKET_OVERHEAD_BYTES;
         match self.max_packet_bytes {
             Some(max) if bytes > max as usize => {
-                error!(
-                    topic,
-                    bytes, max, "not published: the broker takes no packet of this size"
-                );
+                error!(topic, bytes, max, "not published: the broker takes no packet of this size");
                 true
             }
             _ => false,
@@ -207,21 +194,13 @@ mod tests {
     use super::*;
 
     fn kept(topic: &str, payload: &str) -> Retained {
-        Retained {
-            topic: topic.into(),
-            payload: payload.into(),
-            expires_at: None,
-        }
+        Retained { topic: topic.into(), payload: payload.into(), expires_at: None }
     }
 
     fn sent(outbox: &mut Outbox) -> Vec<String> {
         let mut sent = Vec::new();
         outbox.flush(|message| {
-            sent.push(format!(
-                "{}={}",
-                message.topic,
-                String::from_utf8_lossy(&message.payload)
-            ));
+            sent.push(format!("{}={}", message.topic, String::from_utf8_lossy(&message.payload)));
             Ok(())
         });
         sent
@@ -241,10 +220,7 @@ mod tests {
         outbox.connected(None);
         assert_eq!(shown(&mut outbox, &view), ["a=1", "b=2"]);
         assert!(shown(&mut outbox, &view).is_empty());
-        assert_eq!(
-            shown(&mut outbox, &[kept("a", "1"), kept("b", "3")]),
-            ["b=3"]
-        );
+        assert_eq!(shown(&mut outbox, &[kept("a", "1"), kept("b", "3")]), ["b=3"]);
         outbox.lost();
         outbox.connected(None);
         assert_eq!(shown(&mut outbox, &view), ["a=1", "b=2"]);
@@ -298,10 +274,7 @@ mod tests {
     fn a_packet_over_the_brokers_limit_is_not_sent() {
         let mut outbox = Outbox::default();
         outbox.connected(Some(200));
-        assert_eq!(
-            shown(&mut outbox, &[kept("a", &"x".repeat(300)), kept("b", "ok")]),
-            ["b=ok"]
-        );
+        assert_eq!(shown(&mut outbox, &[kept("a", &"x".repeat(300)), kept("b", "ok")]), ["b=ok"]);
         assert!(shown(&mut outbox, &[kept("a", &"x".repeat(300)), kept("b", "ok")]).is_empty());
         outbox.say("r".into(), vec![b'x'; 300], None);
         assert!(sent(&mut outbox).is_empty());

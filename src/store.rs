@@ -75,10 +75,7 @@ impl Store {
     /// Another process has it open, or the folder cannot be read or written. A damaged or newer
     /// store is no error: it is moved aside and an empty one begins.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let io_error = |source| StoreError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io_error = |source| StoreError::Io { path: path.to_owned(), source };
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(io_error)?;
         }
@@ -130,13 +127,7 @@ impl Store {
             let (name, value) = pair?;
             saved.insert(String::from_utf8_lossy(&name).into_owned(), value.to_vec());
         }
-        Ok(Self {
-            path: path.to_owned(),
-            db,
-            record,
-            topics,
-            saved,
-        })
+        Ok(Self { path: path.to_owned(), db, record, topics, saved })
     }
 
     /// The record's parts as they were saved last.
@@ -166,10 +157,7 @@ impl Store {
         let mut changed = false;
         for (name, value) in &parts {
             if value.len() > VALUE_MAX_BYTES {
-                return Err(StoreError::TooLarge {
-                    name: name.clone(),
-                    bytes: value.len(),
-                });
+                return Err(StoreError::TooLarge { name: name.clone(), bytes: value.len() });
             }
             if self.saved.get(name) != Some(value) {
                 batch.insert(name.as_bytes(), value.as_slice());
@@ -184,37 +172,24 @@ impl Store {
             return Ok(());
         }
         for topic in new_topics {
-            self.topics
-                .insert(topic, &[])
-                .map_err(|source| self.error(source))?;
+            self.topics.insert(topic, &[]).map_err(|source| self.error(source))?;
         }
         if changed {
-            self.record
-                .apply_batch(batch)
-                .map_err(|source| self.error(source))?;
+            self.record.apply_batch(batch).map_err(|source| self.error(source))?;
         }
-        self.db
-            .flush_async()
-            .await
-            .map_err(|source| self.error(source))?;
+        self.db.flush_async().await.map_err(|source| self.error(source))?;
         self.saved = parts;
         Ok(())
     }
 
     /// Forgets a topic that was cleared. A kill may bring it back, to be cleared once more.
     pub fn forget_topic(&self, topic: &str) -> Result<(), StoreError> {
-        self.topics
-            .remove(topic)
-            .map(drop)
-            .map_err(|source| self.error(source))
+        self.topics.remove(topic).map(drop).map_err(|source| self.error(source))
     }
 
     /// Keeps parts that could not be read, for a person to look at.
     pub fn set_aside(&self, names: &[String], at_s: u64) -> Result<(), StoreError> {
-        let aside = self
-            .db
-            .open_tree(ASIDE_TREE)
-            .map_err(|source| self.error(source))?;
+        let aside = self.db.open_tree(ASIDE_TREE).map_err(|source| self.error(source))?;
         for name in names {
             if let Some(value) = self.saved.get(name) {
                 aside
@@ -230,11 +205,7 @@ impl Store {
         self.db
             .insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes())
             .map_err(|source| self.error(source))?;
-        self.db
-            .flush_async()
-            .await
-            .map(drop)
-            .map_err(|source| self.error(source))
+        self.db.flush_async().await.map(drop).map_err(|source| self.error(source))
     }
 
     /// A handle that syncs the store to the disk, against a power cut. May be slow.
@@ -244,10 +215,7 @@ impl Store {
     }
 
     fn error(&self, source: sled::Error) -> StoreError {
-        StoreError::Sled {
-            path: self.path.clone(),
-            source,
-        }
+        StoreError::Sled { path: self.path.clone(), source }
     }
 }
 
@@ -294,10 +262,7 @@ fn version_of(value: &[u8]) -> Option<u32> {
 fn is_damage(failure: &Failure) -> bool {
     match failure {
         Failure::Sled(sled::Error::Io(error)) => {
-            matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            )
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         }
         Failure::Sled(_) => true,
         Failure::Newer(_) => false,
@@ -321,10 +286,7 @@ fn remove_snapshots(path: &Path) -> io::Result<()> {
 
 /// Renames the folder to the first free `<name>.<word>-<n>`.
 fn move_aside(path: &Path, word: &str) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let free = (1..u32::MAX)
         .map(|n| path.with_file_name(format!("{name}.{word}-{n}")))
         .find(|candidate| !candidate.exists())
@@ -339,25 +301,18 @@ mod tests {
     use tempfile::TempDir;
 
     fn parts(pairs: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
-        (pairs.iter())
-            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-            .collect()
+        (pairs.iter()).map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
     }
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap()
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
     }
 
     fn filled(path: &Path) {
         runtime().block_on(async {
             let mut store = Store::open(path).unwrap();
             let topics = ["a/b".to_owned(), "a/c".to_owned()];
-            store
-                .save(parts(&[("session", "1"), ("job", "2")]), &topics)
-                .await
-                .unwrap();
+            store.save(parts(&[("session", "1"), ("job", "2")]), &topics).await.unwrap();
         });
     }
 
@@ -368,14 +323,9 @@ mod tests {
         filled(&path);
         let mut store = Store::open(&path).unwrap();
         assert_eq!(store.record(), &parts(&[("session", "1"), ("job", "2")]));
-        assert_eq!(
-            store.topics().unwrap(),
-            ["a/b".to_owned(), "a/c".to_owned()].into()
-        );
+        assert_eq!(store.topics().unwrap(), ["a/b".to_owned(), "a/c".to_owned()].into());
         store.forget_topic("a/b").unwrap();
-        runtime()
-            .block_on(store.save(parts(&[("job", "3")]), &[]))
-            .unwrap();
+        runtime().block_on(store.save(parts(&[("job", "3")]), &[])).unwrap();
         drop(store);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.record(), &parts(&[("job", "3")]));
@@ -387,11 +337,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let first = Store::open(&dir.path().join("session")).unwrap();
         let second = Store::open(&dir.path().join("session"));
-        assert!(
-            matches!(second, Err(StoreError::InUse(_))),
-            "{:?}",
-            second.err()
-        );
+        assert!(matches!(second, Err(StoreError::InUse(_))), "{:?}", second.err());
         drop(first);
     }
 
@@ -444,10 +390,7 @@ mod tests {
             let mut store = Store::open(&path).unwrap();
             for n in 0..600u32 {
                 let value = format!("{n}").repeat(VALUE_MAX_BYTES / 4);
-                store
-                    .save(parts(&[("session", &value)]), &[])
-                    .await
-                    .unwrap();
+                store.save(parts(&[("session", &value)]), &[]).await.unwrap();
             }
         });
         let blobs = fs::read_dir(path.join("blobs")).unwrap().count();

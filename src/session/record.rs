@@ -73,9 +73,7 @@ impl Record {
             if name.starts_with(REMOVED_PART)
                 && let Some::<Removed>(removed) = get(parts, name, &mut unreadable)
             {
-                record
-                    .removed
-                    .insert(removed.message.camera.clone(), removed);
+                record.removed.insert(removed.message.camera.clone(), removed);
             }
         }
         (record, unreadable)
@@ -84,10 +82,7 @@ impl Record {
 
 /// A record has text keys and finite numbers only, so it can always be written.
 fn put<T: Serialize>(parts: &mut BTreeMap<String, Vec<u8>>, name: &str, value: &T) {
-    parts.insert(
-        name.to_owned(),
-        serde_json::to_vec(value).unwrap_or_default(),
-    );
+    parts.insert(name.to_owned(), serde_json::to_vec(value).unwrap_or_default());
 }
 
 fn get<T: DeserializeOwned>(
@@ -120,17 +115,11 @@ pub struct Removed {
 /// interruption, [`MAX_ATTEMPTS`] times in all; a live session stays live; a stop is finished.
 pub fn recover(policy: Policy, record: Record, clip_gone: bool, now: UnixTime) -> Step {
     let mut turn = Turn::new(State::of(policy, record), now);
-    match turn
-        .state
-        .record
-        .session
-        .as_ref()
-        .map(|s| (&s.stage, s.attempts))
-    {
+    match turn.state.record.session.as_ref().map(|s| (&s.stage, s.attempts)) {
         None => {}
-        Some((Stage::Live, _)) if clip_gone => turn.end(Ending::Failed(
-            "the clip was lost while the worker was away".to_owned(),
-        )),
+        Some((Stage::Live, _)) if clip_gone => {
+            turn.end(Ending::Failed("the clip was lost while the worker was away".to_owned()))
+        }
         Some((Stage::Live, _)) => {}
         Some((Stage::Stopping { .. }, _)) => turn.tear_down(),
         Some((_, attempts)) if attempts >= MAX_ATTEMPTS => turn.end(Ending::Failed(format!(
@@ -160,12 +149,7 @@ impl Turn {
 
     /// Takes away what is left of replay cameras other than the session's.
     pub(super) fn sweep(&mut self) {
-        let keep = self
-            .state
-            .record
-            .session
-            .as_ref()
-            .map(|s| s.replay_camera());
+        let keep = self.state.record.session.as_ref().map(|s| s.replay_camera());
         let litter = (self.state.record.litter.iter())
             .filter(|(camera, _)| Some(*camera) != keep.as_ref())
             .map(|(camera, at)| (camera.clone(), *at))

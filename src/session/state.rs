@@ -38,11 +38,7 @@ pub(super) fn short(sentence: &str) -> String {
 /// The first of `sentences`, and how many more there are.
 pub(super) fn few(sentences: Vec<String>) -> Vec<String> {
     let more = sentences.len().saturating_sub(SENTENCES_MAX);
-    let mut few: Vec<String> = sentences
-        .iter()
-        .take(SENTENCES_MAX)
-        .map(|s| short(s))
-        .collect();
+    let mut few: Vec<String> = sentences.iter().take(SENTENCES_MAX).map(|s| short(s)).collect();
     if more > 0 {
         few.push(format!("and {more} more"));
     }

@@ -47,9 +47,7 @@ pub fn view(state: &State) -> Vec<Retained> {
     }
     view.push(kept(topics.job_state(), &job_state(state)));
     view.push(kept(topics.session(), &session_message(state)));
-    let history = HistoryMessage {
-        jobs: record.history.clone(),
-    };
+    let history = HistoryMessage { jobs: record.history.clone() };
     view.push(kept(topics.history(), &history));
     if let Some(response) = &record.last_response {
         view.push(kept(topics.last_response(), response));
@@ -64,11 +62,7 @@ pub fn view(state: &State) -> Vec<Retained> {
 }
 
 fn kept<T: Serialize>(topic: String, message: &T) -> Retained {
-    Retained {
-        topic,
-        payload: json(message),
-        expires_at: None,
-    }
+    Retained { topic, payload: json(message), expires_at: None }
 }
 
 /// Our messages have text keys and finite numbers only, so they can always be written.
@@ -138,9 +132,7 @@ fn info(state: &State) -> InfoMessage {
         schema_version: SCHEMA_VERSION,
         instance: policy.topics.instance().to_owned(),
         cameras,
-        verbs: Verb::ALL
-            .map(|verb| (verb.as_str().to_owned(), policy.topics.request(verb)))
-            .into(),
+        verbs: Verb::ALL.map(|verb| (verb.as_str().to_owned(), policy.topics.request(verb))).into(),
         limits: Limits {
             max_session_seconds: policy.max_session_s,
             max_range_seconds: policy.max_range_s,

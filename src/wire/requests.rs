@@ -88,10 +88,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with `code` and `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
@@ -310,9 +307,7 @@ impl Span {
             return refuse(format!("start_time: {start} is before 1970"));
         }
         if end.since(start) <= 0.0 {
-            return refuse(format!(
-                "end_time: {end} must be after start_time, which is {start}"
-            ));
+            return refuse(format!("end_time: {end} must be after start_time, which is {start}"));
         }
         if end.since(now) > CLOCK_SKEW_S {
             return refuse(format!("end_time: {end} is in the future; it is now {now}"));
@@ -373,15 +368,11 @@ pub fn parse(verb: Verb, payload: &[u8]) -> Parsed {
             };
         }
     };
-    let transaction = value
-        .get("transaction")
-        .and_then(|value| Transaction::new(value.clone()));
+    let transaction = value.get("transaction").and_then(|value| Transaction::new(value.clone()));
     let request = match verb {
         Verb::Start => typed::<StartRequest>(value).and_then(start),
         Verb::StartFromExport => typed::<StartFromExportRequest>(value).and_then(from_export),
-        Verb::Stop => typed::<StopRequest>(value).map(|stop| Request::Stop {
-            job_id: stop.job_id,
-        }),
+        Verb::Stop => typed::<StopRequest>(value).map(|stop| Request::Stop { job_id: stop.job_id }),
     };
     Parsed {
         transaction,
@@ -421,11 +412,7 @@ fn json_of(verb: Verb, payload: &[u8]) -> Result<Value, String> {
     if value.is_object() {
         return Ok(value);
     }
-    Err(format!(
-        "the request is {}, not a JSON object such as {}",
-        kind_of(&value),
-        example(verb)
-    ))
+    Err(format!("the request is {}, not a JSON object such as {}", kind_of(&value), example(verb)))
 }
 
 /// Home Assistant renders a template's dictionary in Python's way: single quotes, `None`, `True`.
@@ -455,11 +442,7 @@ fn typed<'de, T: Deserialize<'de>>(value: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if path == "." {
-            inner.to_string()
-        } else {
-            format!("{path}: {inner}")
-        }
+        if path == "." { inner.to_string() } else { format!("{path}: {inner}") }
     })
 }
 
@@ -468,36 +451,25 @@ fn start(request: StartRequest) -> Result<Request, String> {
         (Some(start), Some(end), None) => Span::Between(start.0, end.0),
         (None, None, Some(seconds)) => Span::Last(seconds.0),
         (None, None, None) => {
-            return Err(
-                "start_time: missing; give start_time and end_time, or last_seconds".into(),
-            );
+            return Err("start_time: missing; give start_time and end_time, or last_seconds".into());
         }
         (Some(_), None, None) => return Err("end_time: missing beside start_time".into()),
         (None, Some(_), None) => return Err("start_time: missing beside end_time".into()),
         (_, _, Some(_)) => {
             return Err(
-                "last_seconds: stands for start_time and end_time; give either, not both".into(),
+                "last_seconds: stands for start_time and end_time; give either, not both".into()
             );
         }
     };
-    Ok(Request::Start {
-        camera: request.camera,
-        span,
-        overrides: request.overrides,
-    })
+    Ok(Request::Start { camera: request.camera, span, overrides: request.overrides })
 }
 
 fn from_export(request: StartFromExportRequest) -> Result<Request, String> {
     let id = &request.export_id;
     if id.is_empty() || id.len() > 128 || id.chars().any(char::is_control) {
-        return Err(format!(
-            "export_id: {id:?} must be 1 to 128 plain characters"
-        ));
+        return Err(format!("export_id: {id:?} must be 1 to 128 plain characters"));
     }
-    Ok(Request::StartFromExport {
-        export_id: request.export_id,
-        overrides: request.overrides,
-    })
+    Ok(Request::StartFromExport { export_id: request.export_id, overrides: request.overrides })
 }
 
 #[cfg(test)]
@@ -528,46 +500,25 @@ mod tests {
         for (start, end) in [
             ("1767225600", "1767226200.5"),
             ("\"1767225600\"", "\" 1767226200.5 \""),
-            (
-                "\"2026-01-01T00:00:00Z\"",
-                "\"2026-01-01T01:10:00.5+01:00\"",
-            ),
+            ("\"2026-01-01T00:00:00Z\"", "\"2026-01-01T01:10:00.5+01:00\""),
             ("\"2026-01-01 00:00:00+00:00\"", "1767226200.5"),
         ] {
             let payload = format!(r#"{{"camera":"front","start_time":{start},"end_time":{end}}}"#);
             assert_eq!(span(&payload), wanted, "{payload}");
         }
-        assert_eq!(
-            span(r#"{"camera":"a","last_seconds":"90"}"#),
-            Span::Last(90.0)
-        );
+        assert_eq!(span(r#"{"camera":"a","last_seconds":"90"}"#), Span::Last(90.0));
     }
 
     #[test]
     fn a_refusal_names_the_field_and_the_value() {
         for (payload, words) in [
-            (
-                r#"{"camera":"a/b","last_seconds":1}"#,
-                vec!["camera:", "a/b", "'/'"],
-            ),
+            (r#"{"camera":"a/b","last_seconds":1}"#, vec!["camera:", "a/b", "'/'"]),
             (r#"{"camera":5,"last_seconds":1}"#, vec!["camera:", "5"]),
             (r#"{"last_seconds":1}"#, vec!["camera"]),
-            (
-                r#"{"camera":"a","last_seconds":-1}"#,
-                vec!["last_seconds:", "-1"],
-            ),
-            (
-                r#"{"camera":"a","last_seconds":"soon"}"#,
-                vec!["last_seconds:", "soon"],
-            ),
-            (
-                r#"{"camera":"a","last_seconds":true}"#,
-                vec!["last_seconds:", "true"],
-            ),
-            (
-                r#"{"camera":"a","start_time":"NaN","end_time":1}"#,
-                vec!["start_time:", "NaN"],
-            ),
+            (r#"{"camera":"a","last_seconds":-1}"#, vec!["last_seconds:", "-1"]),
+            (r#"{"camera":"a","last_seconds":"soon"}"#, vec!["last_seconds:", "soon"]),
+            (r#"{"camera":"a","last_seconds":true}"#, vec!["last_seconds:", "true"]),
+            (r#"{"camera":"a","start_time":"NaN","end_time":1}"#, vec!["start_time:", "NaN"]),
             (
                 r#"{"camera":"a","start_time":"noon","end_time":1}"#,
                 vec!["start_time:", "noon", "RFC"],
@@ -583,18 +534,9 @@ mod tests {
                 r#"{"camera":"a","start_time":1,"end_time":2,"last_seconds":3}"#,
                 vec!["last_seconds:"],
             ),
-            (
-                r#"{"camera":"a","last_seconds":1,"length":2}"#,
-                vec!["length", "last_seconds"],
-            ),
-            (
-                r#"{"camera":"a","last_seconds":1,"overrides":[]}"#,
-                vec!["overrides:"],
-            ),
-            (
-                r#"{"camera":"a","last_seconds":1,"transaction":{}}"#,
-                vec!["transaction:"],
-            ),
+            (r#"{"camera":"a","last_seconds":1,"length":2}"#, vec!["length", "last_seconds"]),
+            (r#"{"camera":"a","last_seconds":1,"overrides":[]}"#, vec!["overrides:"]),
+            (r#"{"camera":"a","last_seconds":1,"transaction":{}}"#, vec!["transaction:"]),
             (r#"{"camera":"a","last_seconds":1e999}"#, vec!["not JSON"]),
             (r#"{"camera": NaN}"#, vec!["not JSON"]),
             ("[1]", vec!["a list", "camera"]),
@@ -617,11 +559,7 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_an_error_not_a_crash() {
-        let deep = format!(
-            r#"{{"overrides":{}1{}}}"#,
-            "[".repeat(30_000),
-            "]".repeat(30_000)
-        );
+        let deep = format!(r#"{{"overrides":{}1{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
         assert!(refusal(Verb::Start, deep.as_bytes()).contains("not JSON"));
     }
 
@@ -646,13 +584,7 @@ mod tests {
     fn a_range_must_lie_behind_us_and_within_the_limit() {
         let now = at(1_000_000.0);
         let range = |span: Span| span.range(now, 3600.0);
-        assert_eq!(
-            range(Span::Last(600.0)),
-            Ok(TimeRange {
-                start: at(999_400.0),
-                end: now
-            })
-        );
+        assert_eq!(range(Span::Last(600.0)), Ok(TimeRange { start: at(999_400.0), end: now }));
         assert!(range(Span::Between(at(1.0), at(2.0))).is_ok());
         // A clock that runs a little ahead of ours is no future.
         assert!(range(Span::Between(now, at(1_000_030.0))).is_ok());

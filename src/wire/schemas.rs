@@ -73,17 +73,11 @@ fn message<T: JsonSchema>(
     retained: bool,
     examples: Vec<Value>,
 ) -> MessageSchema {
-    let mut schema: Schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<T>();
+    let mut schema: Schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), json!(name));
     schema.insert("examples".to_owned(), Value::Array(examples));
-    MessageSchema {
-        name,
-        topic,
-        retained,
-        schema: schema.into(),
-    }
+    MessageSchema { name, topic, retained, schema: schema.into() }
 }
 
 fn start_examples() -> Vec<Value> {

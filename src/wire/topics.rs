@@ -58,10 +58,7 @@ impl Topics {
         if instance.len() > 64 || !is_plain(instance, "_-") {
             return Err(TopicError::Instance(instance.to_owned()));
         }
-        Ok(Self {
-            base: format!("{prefix}/{instance}"),
-            instance: instance.to_owned(),
-        })
+        Ok(Self { base: format!("{prefix}/{instance}"), instance: instance.to_owned() })
     }
 
     /// The instance's name.
@@ -180,10 +177,7 @@ impl Topics {
 }
 
 fn is_plain(text: &str, also: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
 #[cfg(test)]
@@ -207,10 +201,7 @@ mod tests {
         }
         for update in [Update::Add, Update::Remove] {
             let topic = t.camera(&replay("front"), update);
-            assert_eq!(
-                t.parse(&topic),
-                Some(Inbound::Camera(replay("front"), update))
-            );
+            assert_eq!(t.parse(&topic), Some(Inbound::Camera(replay("front"), update)));
         }
         assert_eq!(t.parse(&t.sync()), Some(Inbound::Sync));
         assert_eq!(
@@ -247,9 +238,7 @@ mod tests {
 
     #[test]
     fn names_that_would_widen_a_topic_are_refused() {
-        for prefix in [
-            "", "/", "a/", "/a", "a//b", "a/+", "#", "$SYS", "a b", "a\0",
-        ] {
+        for prefix in ["", "/", "a/", "/a", "a//b", "a/+", "#", "$SYS", "a b", "a\0"] {
             assert!(Topics::new(prefix, "x").is_err(), "{prefix:?}");
         }
         for instance in ["", "a/b", "+", "#", "a.b", "ä"] {

@@ -1,0 +1,165 @@
+//! One step: an event and a state give the next state and what to do.
+
+mod ending;
+mod job;
+mod requests;
+
+use std::collections::VecDeque;
+
+use crate::wire::messages::{EventMessage, Happening, Response, ResponseData, ResponseStatus};
+use crate::wire::requests::{Code, Refusal};
+use crate::words::{JobId, ReplayCamera, UnixTime};
+
+use super::event::{Effect, Event, ReplyTo};
+use super::record::Record;
+use super::state::{Policy, Session, State, short};
+
+/// What follows from an event. To be saved, then published, then acted upon.
+#[must_use]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The next state.
+    pub state: State,
+    /// What to do, in this order.
+    pub effects: Vec<Effect>,
+}
+
+/// Turns `state` and `event`, which happened at `now`, into the next state and the effects.
+pub fn step(state: State, event: Event, now: UnixTime) -> Step {
+    let mut turn = Turn::new(state, now);
+    match event {
+        Event::Request(request) => turn.request(request),
+        Event::RetainedRequest { reply_to, topic, receipt } => {
+            turn.refuse(reply_to, retained_refusal(&topic));
+            turn.effects.push(Effect::ClearTopic(topic));
+            turn.effects.push(Effect::Settle(receipt));
+        }
+        Event::LookedUp(found) => turn.looked_up(found),
+        Event::Job(job_id, report) => turn.job(&job_id, report),
+        Event::TornDown(job_id) => turn.torn_down(&job_id),
+        Event::Swept(cameras) => {
+            let litter = &mut turn.state.record.litter;
+            litter.retain(|camera, at| !cameras.contains(&(camera.clone(), *at)));
+        }
+        Event::Connected => {
+            turn.sweep();
+            turn.effects.push(Effect::SweepRetained);
+        }
+        Event::StaleAdd { camera, job_id, config } => turn.stale_add(camera, job_id, config),
+        Event::Cameras(cameras) => turn.state.cameras = cameras,
+        Event::Tick { clip_gone } => turn.tick(clip_gone),
+    }
+    turn.done()
+}
+
+/// A state in the making, and the effects so far.
+pub(super) struct Turn {
+    pub(super) state: State,
+    pub(super) effects: Vec<Effect>,
+    pub(super) now: UnixTime,
+}
+
+impl State {
+    /// The state of a worker that knows only its record.
+    pub fn of(policy: Policy, record: Record) -> Self {
+        Self {
+            policy,
+            record,
+            progress_percent: 0.0,
+            claim: None,
+            waiting: VecDeque::new(),
+            cameras: Ok(Vec::new()),
+        }
+    }
+
+    /// The camera that shows a replay now and must stay.
+    pub fn current_camera(&self) -> Option<ReplayCamera> {
+        self.record.session.as_ref().map(Session::replay_camera)
+    }
+}
+
+impl Turn {
+    pub(in crate::session) fn new(state: State, now: UnixTime) -> Self {
+        Self { state, effects: Vec::new(), now }
+    }
+
+    pub(in crate::session) fn done(self) -> Step {
+        Step { state: self.state, effects: self.effects }
+    }
+
+    fn session_of(&mut self, job_id: &JobId) -> Option<&mut Session> {
+        let session = self.state.record.session.as_mut();
+        session.filter(|session| session.job_id == *job_id)
+    }
+
+    fn answer(&mut self, reply_to: ReplyTo, data: ResponseData) {
+        self.reply(reply_to, ResponseStatus::Ok, Some(data), None);
+    }
+
+    fn refuse(&mut self, reply_to: ReplyTo, refusal: Refusal) {
+        self.effects.push(Effect::Announce(EventMessage {
+            event_type: Happening::Refused,
+            job_id: None,
+            camera: None,
+            ts: self.now,
+            message: Some(short(&format!("{}: {}", reply_to.verb, refusal.message))),
+        }));
+        self.reply(reply_to, ResponseStatus::Error, None, Some(refusal));
+    }
+
+    fn reply(
+        &mut self,
+        reply_to: ReplyTo,
+        status: ResponseStatus,
+        data: Option<ResponseData>,
+        error: Option<Refusal>,
+    ) {
+        let response = Response {
+            verb: reply_to.verb.clone(),
+            status,
+            data,
+            error,
+            transaction: reply_to.transaction.clone(),
+            ts: self.now,
+        };
+        self.state.record.last_response = Some(response.clone());
+        self.effects.push(Effect::Reply(reply_to, Box::new(response)));
+    }
+
+    pub(in crate::session) fn announce(&mut self, happening: Happening, message: Option<String>) {
+        let session = self.state.record.session.clone();
+        self.announce_of(happening, session.as_ref(), message);
+    }
+
+    fn announce_of(
+        &mut self,
+        event_type: Happening,
+        session: Option<&Session>,
+        message: Option<String>,
+    ) {
+        self.effects.push(Effect::Announce(EventMessage {
+            event_type,
+            job_id: session.map(|session| session.job_id.clone()),
+            camera: session.map(Session::replay_camera),
+            ts: self.now,
+            message,
+        }));
+    }
+}
+
+fn retained_refusal(topic: &str) -> Refusal {
+    let message = format!(
+        "a retained message on {topic} is never obeyed, or it would be obeyed again at every \
+         reconnect; it was cleared, send it again without retain"
+    );
+    Refusal::new(Code::InvalidRequest, message)
+}
+
+fn response_data(session: &Session) -> ResponseData {
+    ResponseData {
+        job_id: session.job_id.clone(),
+        replay_camera: session.replay_camera(),
+        settings_source: Some(session.settings_source),
+        warnings: session.warnings.clone(),
+    }
+}

@@ -1,0 +1,175 @@
+//! Requests: taken in turn, looked into, accepted, refused.
+
+use crate::wire::messages::Happening;
+use crate::wire::requests::{Code, Refusal, Request};
+use crate::words::JobId;
+
+use super::super::event::{Effect, Found, LookUp, LookUpRequest, Receipt, ReplyTo, RequestEvent};
+use super::super::state::{Claim, Ending, MAX_WAITING, Session, Source, Stage, few};
+use super::{Turn, response_data};
+
+/// How many stops may wait for the end of one session.
+const MAX_ANSWERS: usize = 16;
+
+impl Turn {
+    /// Requests take their turn: while a start is looked into, the others wait in their order, so
+    /// that each is answered by what the one before it led to.
+    pub(super) fn request(&mut self, request: RequestEvent) {
+        if self.state.claim.is_none() {
+            self.obey(request);
+        } else if self.state.waiting.len() < MAX_WAITING {
+            self.state.waiting.push_back(request);
+        } else {
+            let message =
+                format!("{MAX_WAITING} requests are waiting already; ask again in a moment");
+            self.refuse(request.reply_to, Refusal::new(Code::Unavailable, message));
+            self.effects.push(Effect::Settle(request.receipt));
+        }
+    }
+
+    fn obey(&mut self, event: RequestEvent) {
+        let RequestEvent { request, reply_to, receipt, fresh_id } = event;
+        let refusal = match request {
+            Err(refusal) => Some(refusal),
+            Ok(Request::Stop { job_id }) => self.stop(job_id, &reply_to),
+            Ok(start) => match self.claim(start, &reply_to, receipt, fresh_id) {
+                Ok(Claimed::LookingUp) => return,
+                Ok(Claimed::Already) => None,
+                Err(refusal) => Some(refusal),
+            },
+        };
+        if let Some(refusal) = refusal {
+            self.refuse(reply_to, refusal);
+        }
+        self.effects.push(Effect::Settle(receipt));
+    }
+
+    /// Claims the session for a start and has it looked into.
+    fn claim(
+        &mut self,
+        request: Request,
+        reply_to: &ReplyTo,
+        receipt: Receipt,
+        job_id: JobId,
+    ) -> Result<Claimed, Refusal> {
+        if let Some(session) = &self.state.record.session {
+            if !is_repeated(session, reply_to) {
+                return Err(already_active(session));
+            }
+            let data = response_data(session);
+            self.answer(reply_to.clone(), data);
+            return Ok(Claimed::Already);
+        }
+        let (source, overrides, request) = match request {
+            Request::Start { camera, span, overrides } => {
+                let range = span.range(self.now, self.state.policy.max_range_s)?;
+                (Source::Recordings, overrides, LookUpRequest::Recordings(camera, range))
+            }
+            Request::StartFromExport { export_id, overrides } => {
+                let request = LookUpRequest::Export(export_id.clone());
+                (Source::Export(export_id), overrides, request)
+            }
+            Request::Stop { .. } => {
+                return Err(Refusal::new(Code::Internal, "a stop was taken for a start"));
+            }
+        };
+        self.effects.push(Effect::LookUp(LookUp { request, overrides: overrides.clone() }));
+        let reply_to = reply_to.clone();
+        self.state.claim = Some(Claim { job_id, source, overrides, reply_to, receipt });
+        Ok(Claimed::LookingUp)
+    }
+
+    pub(super) fn looked_up(&mut self, found: Result<Found, Refusal>) {
+        let Some(claim) = self.state.claim.take() else {
+            return;
+        };
+        let receipt = claim.receipt;
+        match found {
+            Ok(found) => self.accept(claim, found),
+            Err(refusal) => self.refuse(claim.reply_to, refusal),
+        }
+        self.effects.push(Effect::Settle(receipt));
+        while self.state.claim.is_none() {
+            match self.state.waiting.pop_front() {
+                Some(request) => self.obey(request),
+                None => break,
+            }
+        }
+    }
+
+    fn accept(&mut self, claim: Claim, found: Found) {
+        let session = Session {
+            job_id: claim.job_id,
+            source_camera: found.source_camera,
+            source: claim.source,
+            range: found.range,
+            overrides: claim.overrides,
+            begun_by: claim.reply_to.clone(),
+            started_at: self.now,
+            attempts: 1,
+            stage: Stage::Preparing,
+            clip: None,
+            camera_config: None,
+            settings_source: found.settings_source,
+            warnings: few(found.warnings),
+        };
+        let data = response_data(&session);
+        self.state.record.session = Some(session);
+        self.answer(claim.reply_to, data);
+        self.announce(Happening::Started, None);
+        self.run_job(self.now);
+    }
+
+    /// Begins to end the session; the answer comes when it has ended.
+    fn stop(&mut self, job_id: Option<String>, reply_to: &ReplyTo) -> Option<Refusal> {
+        let session = match &mut self.state.record.session {
+            None => {
+                return Some(Refusal::new(Code::NotActive, "no replay is active"));
+            }
+            Some(session) => session,
+        };
+        if let Some(wanted) = job_id.filter(|id| id != session.job_id.as_str()) {
+            return Some(Refusal::new(
+                Code::NotActive,
+                format!("job_id: {wanted:?} is not active; {} is", session.job_id),
+            ));
+        }
+        if !matches!(session.stage, Stage::Stopping { .. }) {
+            self.end(Ending::Stopped);
+        }
+        if let Some(Session { stage: Stage::Stopping { answers, .. }, .. }) =
+            &mut self.state.record.session
+        {
+            if answers.len() == MAX_ANSWERS {
+                let message = format!("{MAX_ANSWERS} stops are waiting already");
+                return Some(Refusal::new(Code::Unavailable, message));
+            }
+            answers.push(reply_to.clone());
+        }
+        None
+    }
+}
+
+enum Claimed {
+    /// The answer comes when it is looked up.
+    LookingUp,
+    /// The session stands already; it was answered.
+    Already,
+}
+
+/// Whether this is the request again that began the session: QoS 1 may deliver it twice.
+fn is_repeated(session: &Session, reply_to: &ReplyTo) -> bool {
+    reply_to.transaction.is_some()
+        && session.begun_by.verb == reply_to.verb
+        && session.begun_by.transaction == reply_to.transaction
+}
+
+fn already_active(session: &Session) -> Refusal {
+    let message = format!(
+        "a replay of camera {:?} is active since {} (job {}); stop it first",
+        session.source_camera.as_str(),
+        session.started_at,
+        session.job_id
+    );
+    Refusal::new(Code::AlreadyActive, message)
+}
