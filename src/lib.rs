@@ -23,6 +23,7 @@ pub mod files;
 pub mod frigate;
 pub mod outbox;
 pub mod session;
+pub mod settings;
 pub mod store;
 pub mod wire;
 pub mod words;
