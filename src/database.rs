@@ -182,27 +182,38 @@ impl Database {
     }
 
     /// Removes the rows of `camera`, each table on its own, as long as `go_on` says so. Gives how
-    /// many went, and what failed; a table that is not there has no rows.
+    /// many went, and what failed; a table or a database that is not there has no rows. Where there
+    /// are none nothing is written, so that a database we may only read is no failure.
     pub fn remove_rows(
         &self,
         camera: &ReplayCamera,
         go_on: impl Fn() -> bool,
     ) -> (usize, Vec<(&'static str, DatabaseError)>) {
-        let db = match self.open(OpenFlags::SQLITE_OPEN_READ_WRITE) {
-            Ok(db) => db,
-            Err(error) => return (0, vec![("all tables", error)]),
-        };
         let mut removed = 0;
         let mut failed = Vec::new();
         for table in TABLES.into_iter().take_while(|_| go_on()) {
-            let sql = format!("DELETE FROM \"{table}\" WHERE camera = ?1");
-            match db.execute(&sql, [camera.as_str()]) {
+            match self.remove_from(table, camera) {
                 Ok(rows) => removed += rows,
-                Err(error) if is_no_such_table(&error) => {}
-                Err(error) => failed.push((table, self.error(error))),
+                Err(DatabaseError::Missing(_)) => {}
+                Err(error) => failed.push((table, error)),
             }
         }
         (removed, failed)
+    }
+
+    fn remove_from(&self, table: &str, camera: &ReplayCamera) -> Result<usize, DatabaseError> {
+        let any = format!("SELECT 1 FROM \"{table}\" WHERE camera = ?1 LIMIT 1");
+        let is_there = self.read(|db| match db.prepare(&any) {
+            Err(error) if is_no_such_table(&error) => Ok(false),
+            other => other?.exists([camera.as_str()]),
+        })?;
+        if !is_there {
+            return Ok(0);
+        }
+        let delete = format!("DELETE FROM \"{table}\" WHERE camera = ?1");
+        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?
+            .execute(&delete, [camera.as_str()])
+            .map_err(|source| self.error(source))
     }
 
     fn read<T>(

@@ -72,6 +72,9 @@ pub enum Event {
         /// The config that it carries, null if it cannot be read.
         config: Value,
     },
+    /// The retained topics hold a `remove` that nobody remembers; it needs no answer but to be
+    /// cleared, as everything that is not in the view.
+    StaleRemove,
     /// What Frigate's config.yml says of the cameras now.
     Cameras(Cameras),
     /// The watchdog's round.
@@ -165,8 +168,9 @@ pub enum Effect {
     LookUp(LookUp),
     /// Run the job; its reports come back as [`Event::Job`].
     RunJob(Box<JobOrder>),
-    /// Cancel this job if it runs, and take away what it made; comes back as [`Event::TornDown`].
-    TearDown(JobId, ReplayCamera),
+    /// Cancel this job if it runs, and take away the litter, which holds its camera; comes back as
+    /// [`Event::TornDown`] and [`Event::Swept`].
+    TearDown(JobId, Vec<(ReplayCamera, UnixTime)>),
     /// Take away what is left of replay cameras; comes back as [`Event::Swept`].
     Sweep {
         /// Cameras that are known to have left something, and until when.

@@ -23,9 +23,6 @@ mod state;
 mod step;
 mod view;
 
-#[cfg(test)]
-mod scenarios;
-
 pub use event::{
     Cameras, Effect, Event, Found, JobOrder, JobReport, LookUp, LookUpRequest, Receipt, ReplyTo,
     RequestEvent,

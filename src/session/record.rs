@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::wire::messages::{CameraRemove, FinishedJob, Happening, Job, Response};
 use crate::words::{ReplayCamera, UnixTime};
 
-use super::event::Effect;
 use super::state::{Ending, MAX_ATTEMPTS, Policy, Stage, State};
 use super::step::{Step, Turn};
 
@@ -116,19 +115,17 @@ pub struct Removed {
 pub fn recover(policy: Policy, record: Record, clip_gone: bool, now: UnixTime) -> Step {
     let mut turn = Turn::new(State::of(policy, record), now);
     match turn.state.record.session.as_ref().map(|s| (&s.stage, s.attempts)) {
-        None => {}
+        None => turn.sweep(),
         Some((Stage::Live, _)) if clip_gone => {
             turn.end(Ending::Failed("the clip was lost while the worker was away".to_owned()))
         }
-        Some((Stage::Live, _)) => {}
+        Some((Stage::Live, _)) => turn.sweep(),
         Some((Stage::Stopping { .. }, _)) => turn.tear_down(),
         Some((_, attempts)) if attempts >= MAX_ATTEMPTS => turn.end(Ending::Failed(format!(
             "the worker was interrupted {attempts} times while it prepared the replay"
         ))),
         Some(_) => turn.begin_job_again(),
     }
-    // A first sweep, whatever was found: the world may have changed while nobody looked.
-    turn.sweep();
     turn.done()
 }
 
@@ -145,15 +142,5 @@ impl Turn {
         session.camera_config = None;
         self.announce(Happening::Resumed, None);
         self.run_job(now);
-    }
-
-    /// Takes away what is left of replay cameras other than the session's.
-    pub(super) fn sweep(&mut self) {
-        let keep = self.state.record.session.as_ref().map(|s| s.replay_camera());
-        let litter = (self.state.record.litter.iter())
-            .filter(|(camera, _)| Some(*camera) != keep.as_ref())
-            .map(|(camera, at)| (camera.clone(), *at))
-            .collect();
-        self.effects.push(Effect::Sweep { litter, keep });
     }
 }

@@ -68,8 +68,27 @@ impl Turn {
             return;
         };
         let (job_id, camera) = (session.job_id.clone(), session.replay_camera());
-        self.state.record.litter.insert(camera.clone(), self.now);
-        self.effects.push(Effect::TearDown(job_id, camera));
+        self.state.record.litter.insert(camera, self.now);
+        let litter = self.litter();
+        self.effects.push(Effect::TearDown(job_id, litter));
+    }
+
+    /// Takes away what is left of replay cameras other than the one that must stay. While a session
+    /// ends, its own tear-down does that; another round would cut it short.
+    pub(in crate::session) fn sweep(&mut self) {
+        let keep = self.state.kept_camera();
+        if self.state.record.session.is_some() && keep.is_none() {
+            return;
+        }
+        self.effects.push(Effect::Sweep { litter: self.litter(), keep });
+    }
+
+    fn litter(&self) -> Vec<(ReplayCamera, UnixTime)> {
+        let keep = self.state.kept_camera();
+        (self.state.record.litter.iter())
+            .filter(|(camera, _)| Some(*camera) != keep.as_ref())
+            .map(|(camera, at)| (camera.clone(), *at))
+            .collect()
     }
 
     pub(super) fn torn_down(&mut self, job_id: &JobId) {
@@ -134,15 +153,14 @@ impl Turn {
             self.end(ending);
         }
         self.state.record.removed.retain(|_, removed| removed.until > now);
-        let current = self.state.current_camera();
-        if self.state.record.litter.keys().any(|camera| Some(camera) != current.as_ref()) {
+        if !self.litter().is_empty() {
             self.sweep();
         }
     }
 
     /// An `add` that nobody remembers: its removal is shown instead.
     pub(super) fn stale_add(&mut self, camera: ReplayCamera, job_id: Option<JobId>, config: Value) {
-        if self.state.current_camera().as_ref() == Some(&camera) {
+        if self.state.kept_camera().as_ref() == Some(&camera) {
             return;
         }
         let message = CameraRemove {

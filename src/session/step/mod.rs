@@ -12,7 +12,7 @@ use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use super::event::{Effect, Event, ReplyTo};
 use super::record::Record;
-use super::state::{Policy, Session, State, short};
+use super::state::{Policy, Session, Stage, State, short};
 
 /// What follows from an event. To be saved, then published, then acted upon.
 #[must_use]
@@ -46,6 +46,7 @@ pub fn step(state: State, event: Event, now: UnixTime) -> Step {
             turn.effects.push(Effect::SweepRetained);
         }
         Event::StaleAdd { camera, job_id, config } => turn.stale_add(camera, job_id, config),
+        Event::StaleRemove => {}
         Event::Cameras(cameras) => turn.state.cameras = cameras,
         Event::Tick { clip_gone } => turn.tick(clip_gone),
     }
@@ -72,9 +73,10 @@ impl State {
         }
     }
 
-    /// The camera that shows a replay now and must stay.
-    pub fn current_camera(&self) -> Option<ReplayCamera> {
-        self.record.session.as_ref().map(Session::replay_camera)
+    /// The replay camera that must stay: the session's, unless the session is ending.
+    pub fn kept_camera(&self) -> Option<ReplayCamera> {
+        let session = self.record.session.as_ref()?;
+        (!matches!(session.stage, Stage::Stopping { .. })).then(|| session.replay_camera())
     }
 }
 

@@ -1,0 +1,479 @@
+//! The worker: the loop that carries out what the session decides.
+//!
+//! Everything that happens comes in as an [`Event`], one at a time. For each: decide, *save*,
+//! *publish* the view's difference, then *act* on the effects. What takes longer than a moment runs
+//! beside the loop as a task whose end is an event again; the loop itself waits for nothing but the
+//! store's flush.
+
+mod inbound;
+mod retained;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::UnixListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{debug, error, info, warn};
+
+use crate::bus::{self, Bus, BusError, Signal};
+use crate::health::{self, Health};
+use crate::job::Workshop;
+use crate::outbox::Outbox;
+use crate::session::{
+    Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, Session, Stage, State,
+    Step, recover, step, view,
+};
+use crate::store::{Store, StoreError};
+use crate::sweep::{self, Sweeps, Yard};
+use crate::wire::Outgoing;
+use crate::wire::messages::{EventMessage, Happening, Response, ResponseStatus};
+use crate::wire::requests::{Code, Refusal};
+use crate::words::{JobId, ReplayCamera, UnixTime};
+
+use inbound::Receipts;
+use retained::RetainedSweep;
+
+/// How long a stop waits for the job, as Frigate does.
+const JOB_END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a session's end is held back by the removal of its traces; what takes longer goes on
+/// after it.
+const TEAR_DOWN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the worker takes to say good-bye.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a look at the clip may take before it counts as there: a hanging network disk must
+/// not keep the watchdog from its round.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything a worker needs, as plain values.
+pub struct Plan {
+    /// What the decisions depend on.
+    pub policy: Policy,
+    /// How to reach the broker; the will is added here.
+    pub bus: bus::Options,
+    /// Where the worker keeps its session and its socket.
+    pub data_dir: PathBuf,
+    /// What a job needs.
+    pub workshop: Workshop,
+    /// Where replay cameras leave something.
+    pub yard: Yard,
+    /// How often the watchdog looks.
+    pub watchdog_interval: Duration,
+}
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The store cannot be opened or written: nothing may be done that is not saved.
+    #[error("the session store: {0}")]
+    Store(#[from] StoreError),
+    /// No connection can be tried.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The health socket cannot be made.
+    #[error("{path}: {source}")]
+    Health {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another client connected with our client id.
+    #[error(
+        "another client took over the client id {0:?} at the broker: does a second worker run with \
+         this instance name?"
+    )]
+    TakenOver(String),
+}
+
+/// Runs a worker until `shutdown` is ready, then leaves the session as it is for the next start.
+pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+    let store = Store::open(&plan.data_dir.join("session"))?;
+    let listener = health::listen(&plan.data_dir).map_err(|source| WorkerError::Health {
+        path: health::socket_path(&plan.data_dir),
+        source,
+    })?;
+    let topics = plan.policy.topics.clone();
+    let options = bus::Options { will_topic: Some(topics.available()), ..plan.bus };
+    let (bus, signals) = Bus::open(&options)?;
+    let (events, received) = unbounded_channel();
+    let record = read_record(&store)?;
+    let worker = Worker {
+        outbox: Outbox::new(store.topics()?),
+        store,
+        bus,
+        receipts: Receipts::default(),
+        retained: RetainedSweep::default(),
+        sweeps: Sweeps::new(plan.yard),
+        workshop: Arc::new(plan.workshop),
+        job: None,
+        tick: None,
+        events,
+        connected: false,
+        client_id: options.client_id,
+    };
+    info!(
+        instance = topics.instance(),
+        broker = format!("{}:{}", options.host, options.port),
+        "frigate-replay {} starts", env!("CARGO_PKG_VERSION")
+    );
+    worker
+        .run(plan.policy, record, signals, received, listener, plan.watchdog_interval, shutdown)
+        .await
+}
+
+fn read_record(store: &Store) -> Result<Record, StoreError> {
+    let (record, unreadable) = Record::from_parts(store.record());
+    if !unreadable.is_empty() {
+        error!(parts = unreadable.join(" "), "parts of the saved session cannot be read; kept aside");
+        store.set_aside(&unreadable, whole_seconds(clock()))?;
+    }
+    Ok(record)
+}
+
+struct Worker {
+    store: Store,
+    bus: Bus,
+    outbox: Outbox,
+    receipts: Receipts,
+    retained: RetainedSweep,
+    sweeps: Sweeps,
+    workshop: Arc<Workshop>,
+    job: Option<RunningJob>,
+    tick: Option<JoinHandle<()>>,
+    events: UnboundedSender<Event>,
+    connected: bool,
+    client_id: String,
+}
+
+struct RunningJob {
+    cancel: watch::Sender<bool>,
+    end: JoinHandle<()>,
+}
+
+impl Worker {
+    #[allow(clippy::too_many_arguments)] // The ends of the loop's channels; each has one use.
+    async fn run(
+        mut self,
+        policy: Policy,
+        record: Record,
+        mut signals: UnboundedReceiver<Signal>,
+        mut events: UnboundedReceiver<Event>,
+        listener: UnixListener,
+        watchdog_interval: Duration,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), WorkerError> {
+        let clip_gone = self.workshop.is_clip_gone(record.session.as_ref(), LOOK_PATIENCE).await;
+        let recovered = recover(policy, record, clip_gone, clock());
+        let mut state = self.carry_out(recovered).await?;
+        self.read_cameras();
+        let mut watchdog = interval(watchdog_interval);
+        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(event) = events.recv() => Some(event),
+                Some(signal) = signals.recv() => self.hear(signal, &state)?,
+                () = self.retained.overdue() => {
+                    self.retained.go_round_again(&self.bus, &state.policy.topics);
+                    None
+                }
+                _ = watchdog.tick() => {
+                    self.look_at_clip(&state);
+                    self.read_cameras();
+                    None
+                }
+                Ok((stream, _)) = listener.accept() => {
+                    self.tell_health(stream).await;
+                    None
+                }
+            };
+            if let Some(event) = event {
+                state = self.carry_out(step(state, event, clock())).await?;
+            }
+            self.outbox.flush(|message| self.bus.publish(message));
+        }
+        self.leave(&state).await;
+        Ok(())
+    }
+
+    /// Save, then publish, then act.
+    async fn carry_out(&mut self, step: Step) -> Result<State, WorkerError> {
+        let Step { state, effects } = step;
+        let view = view(&state);
+        let new_topics = self.outbox.unremembered(&view);
+        self.store.save(state.record.parts(), &new_topics).await?;
+        self.outbox.show(&view, whole_seconds(clock()));
+        let (words, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_word);
+        for effect in words {
+            self.speak(effect, &state);
+        }
+        self.outbox.flush(|message| self.bus.publish(message));
+        for effect in deeds {
+            self.act(effect, &state);
+        }
+        Ok(state)
+    }
+
+    /// What the pump saw, and what it means to the session.
+    fn hear(&mut self, signal: Signal, state: &State) -> Result<Option<Event>, WorkerError> {
+        match signal {
+            Signal::Connected { max_packet_bytes } => {
+                info!("connected to the broker");
+                self.connected = true;
+                self.outbox.connected(max_packet_bytes);
+                return Ok(Some(Event::Connected));
+            }
+            Signal::Lost { reason } => {
+                if std::mem::replace(&mut self.connected, false) {
+                    warn!(reason, "lost the broker; connecting again");
+                } else {
+                    warn!(reason, "no connection to the broker; trying again");
+                }
+                self.outbox.lost();
+                self.receipts.clear();
+                self.retained.stop();
+            }
+            Signal::TakenOver => return Err(WorkerError::TakenOver(self.client_id.clone())),
+            Signal::Message(message) => return Ok(self.read(message, state)),
+            Signal::Subscribed { tag, result } => match result {
+                Ok(()) => self.retained.subscribed(tag, &mut self.outbox, &state.policy.topics),
+                Err(reason) => error!(reason, "the broker refuses the subscription to requests"),
+            },
+            Signal::Published { topic, cleared, result } => match result {
+                Ok(()) if cleared && self.outbox.cleared(&topic) => {
+                    // Only a crash in this moment would clear the topic once more.
+                    if let Err(error) = self.store.forget_topic(&topic) {
+                        warn!(%error, topic, "could not forget a cleared topic");
+                    }
+                }
+                Ok(()) => {}
+                Err(reason) if self.connected => {
+                    error!(topic, reason, "the broker did not take a message; see its access rules");
+                }
+                Err(reason) => debug!(topic, reason, "a message did not reach the broker"),
+            },
+        }
+        Ok(None)
+    }
+
+    fn speak(&mut self, effect: Effect, state: &State) {
+        match effect {
+            Effect::Settle(receipt) => {
+                if let Some(acknowledgement) = self.receipts.settle(receipt) {
+                    self.bus.acknowledge(acknowledgement);
+                }
+            }
+            Effect::Reply(reply_to, response) => self.reply(reply_to, &response, state),
+            Effect::Announce(message) => {
+                log_happening(&message);
+                let topic = state.policy.topics.event();
+                self.outbox.say(topic, json(&message), None);
+            }
+            Effect::ClearTopic(topic) => {
+                let clear = Outgoing {
+                    topic,
+                    payload: Default::default(),
+                    retain: true,
+                    expiry_s: None,
+                    correlation: None,
+                };
+                // If there is no room now, the next connection finds the message again.
+                let _ = self.bus.publish(clear);
+            }
+            _ => {}
+        }
+    }
+
+    fn act(&mut self, effect: Effect, state: &State) {
+        match effect {
+            Effect::LookUp(look_up) => self.look_up(look_up),
+            Effect::RunJob(order) => self.run_job(*order),
+            Effect::TearDown(job_id, litter) => self.tear_down(job_id, litter, state),
+            Effect::Sweep { litter, keep } => {
+                let order = sweep::Order { litter, keep, known: known_cameras(state) };
+                let events = self.events.clone();
+                self.sweeps.start(order, async {}, move |gone| send(&events, Event::Swept(gone)));
+            }
+            Effect::SweepRetained => self.retained.begin(&self.bus, &state.policy.topics),
+            _ => {}
+        }
+    }
+
+    fn reply(&mut self, reply_to: ReplyTo, response: &Response, state: &State) {
+        if let (ResponseStatus::Error, Some(refusal)) = (response.status, &response.error) {
+            warn!(verb = reply_to.verb, code = ?refusal.code, "refused: {}", refusal.message);
+        }
+        let topic = reply_to
+            .response_topic
+            .unwrap_or_else(|| state.policy.topics.response(&reply_to.verb));
+        self.outbox.say(topic, json(response), reply_to.correlation);
+    }
+
+    fn look_up(&self, look_up: LookUp) {
+        let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
+        tokio::spawn(async move {
+            let task = tokio::spawn(async move { workshop.look_up(look_up, clock()).await });
+            let found = task.await.unwrap_or_else(|error| {
+                Err(Refusal::new(Code::Internal, format!("the look-up ended: {error}")))
+            });
+            send(&events, Event::LookedUp(found));
+        });
+    }
+
+    /// Runs the job beside the loop. A sweep may still be at the traces of the same camera's last
+    /// session: it is ended first, and the job waits until it has.
+    fn run_job(&mut self, order: JobOrder) {
+        let halted = self.sweeps.halt();
+        let (cancel, cancelled) = watch::channel(false);
+        let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
+        let job_id = order.job_id.clone();
+        let report = {
+            let (events, job_id) = (events.clone(), job_id.clone());
+            move |report| send(&events, Event::Job(job_id.clone(), report))
+        };
+        let end = tokio::spawn(async move {
+            halted.await;
+            let job = tokio::spawn(async move { workshop.run(order, report, cancelled).await });
+            let end = match job.await {
+                Ok(Ok(())) => return,
+                Ok(Err(failure)) => failure,
+                Err(error) => Some(format!("the job ended: {error}")),
+            };
+            send(&events, Event::Job(job_id, JobReport::Ended(end)));
+        });
+        self.job = Some(RunningJob { cancel, end });
+    }
+
+    fn tear_down(&mut self, job_id: JobId, litter: Vec<(ReplayCamera, UnixTime)>, state: &State) {
+        let job = self.job.take();
+        let job_ended = async move {
+            if let Some(job) = job {
+                // A job that is over listens no more.
+                let _ = job.cancel.send(true);
+                if timeout(JOB_END_PATIENCE, job.end).await.is_err() {
+                    warn!("the job did not end in time; its traces are taken away all the same");
+                }
+            }
+        };
+        let order = sweep::Order { litter, keep: None, known: known_cameras(state) };
+        let (done, swept) = tokio::sync::oneshot::channel();
+        let events = self.events.clone();
+        self.sweeps.start(order, job_ended, move |gone| {
+            send(&events, Event::Swept(gone));
+            // Nobody waits any more if it took too long.
+            let _ = done.send(());
+        });
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            // Cut short or too slow: what is left is litter, and swept again.
+            let _ = timeout(TEAR_DOWN_PATIENCE, swept).await;
+            send(&events, Event::TornDown(job_id));
+        });
+    }
+
+    /// Sends the watchdog's round, with a look at the clip of a live session.
+    fn look_at_clip(&mut self, state: &State) {
+        if self.tick.as_ref().is_some_and(|tick| !tick.is_finished()) {
+            return;
+        }
+        let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
+        let session = state.record.session.clone();
+        self.tick = Some(tokio::spawn(async move {
+            let clip_gone = workshop.is_clip_gone(session.as_ref(), LOOK_PATIENCE).await;
+            send(&events, Event::Tick { clip_gone });
+        }));
+    }
+
+    fn read_cameras(&self) {
+        let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
+        tokio::spawn(async move {
+            send(&events, Event::Cameras(workshop.cameras().await));
+        });
+    }
+
+    async fn tell_health(&self, stream: tokio::net::UnixStream) {
+        let store_error = self.store.probe().await.err().map(|error| error.to_string());
+        let health = Health { connected: self.connected, store_error };
+        tokio::spawn(health::answer(stream, health));
+    }
+
+    /// Ends what runs and says good-bye; the session stays as it is saved.
+    async fn leave(mut self, state: &State) {
+        info!("leaving; the session is kept");
+        if let Some(job) = self.job.take() {
+            let _ = job.cancel.send(true);
+            let _ = timeout(JOB_END_PATIENCE, job.end).await;
+        }
+        self.sweeps.halt().await;
+        self.outbox.flush(|message| self.bus.publish(message));
+        let offline = Outgoing {
+            topic: state.policy.topics.available(),
+            payload: "offline".into(),
+            retain: true,
+            expiry_s: None,
+            correlation: None,
+        };
+        if self.connected {
+            // Should it find no room, the broker publishes our will.
+            let _ = self.bus.publish(offline);
+        }
+        self.bus.close(CLOSE_PATIENCE).await;
+    }
+}
+
+/// Whether an effect says something; the others do something, after everything was said.
+fn is_word(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Settle(_) | Effect::Reply(..) | Effect::Announce(_) | Effect::ClearTopic(_)
+    )
+}
+
+fn known_cameras(state: &State) -> Vec<crate::words::CameraName> {
+    state.cameras.clone().unwrap_or_default()
+}
+
+/// The loop ends before its tasks only when the worker ends.
+fn send(events: &UnboundedSender<Event>, event: Event) {
+    let _ = events.send(event);
+}
+
+/// Our messages have text keys and finite numbers only, so they can always be written.
+fn json<T: serde::Serialize>(message: &T) -> Vec<u8> {
+    serde_json::to_vec(message).unwrap_or_default()
+}
+
+fn log_happening(message: &EventMessage) {
+    let job_id = message.job_id.as_ref().map(JobId::as_str);
+    let camera = message.camera.as_ref().map(ReplayCamera::as_str);
+    let what = message.message.as_deref().unwrap_or_default();
+    match message.event_type {
+        // The refusal itself is logged where it is answered.
+        Happening::Refused => {}
+        Happening::Failed | Happening::StaleRemoved => {
+            warn!(job_id, camera, "{:?} {what}", message.event_type);
+        }
+        happening => info!(job_id, camera, "{happening:?} {what}"),
+    }
+}
+
+/// Now, by the system's clock.
+pub fn clock() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime::new(since.as_secs_f64()).unwrap_or(UnixTime::from_secs(0))
+}
+
+fn whole_seconds(time: UnixTime) -> u64 {
+    time.seconds().max(0.0) as u64
+}
