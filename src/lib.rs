@@ -17,11 +17,15 @@
 
 pub mod bus;
 pub mod cli;
+pub mod client;
 pub mod clip;
+pub mod clock;
+pub mod config_file;
 pub mod database;
 pub mod files;
 pub mod frigate;
 pub mod health;
+pub mod job;
 pub mod outbox;
 pub mod session;
 pub mod settings;
@@ -29,3 +33,4 @@ pub mod store;
 pub mod sweep;
 pub mod wire;
 pub mod words;
+pub mod worker;

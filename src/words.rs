@@ -216,9 +216,14 @@ impl fmt::Display for JobId {
     }
 }
 
+/// For people: the seconds, and the time in UTC where there is one.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        write!(f, "{}", self.0)?;
+        match jiff::Timestamp::from_second(self.0 as i64) {
+            Ok(time) => write!(f, " ({time})"),
+            Err(_) => Ok(()),
+        }
     }
 }
 
@@ -251,6 +256,13 @@ mod tests {
         let id = JobId::from_random([0, 35, 36, 255, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(id.as_str().len(), JobId::LENGTH);
         assert!(id.as_str().starts_with("a9ad"));
+    }
+
+    #[test]
+    fn a_time_is_shown_to_people_with_its_date() {
+        let time = UnixTime::new(1767225600.5).unwrap();
+        assert_eq!(time.to_string(), "1767225600.5 (2026-01-01T00:00:00Z)");
+        assert_eq!(UnixTime::new(1e15).unwrap().to_string(), "1000000000000000");
     }
 
     #[test]

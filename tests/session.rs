@@ -134,7 +134,7 @@ impl World {
         let clip_gone = record.session.as_ref().is_some_and(|session| {
             session.stage == Stage::Live && !self.traces.contains(&session.replay_camera())
         });
-        let step = recover(policy(), record, clip_gone, self.time());
+        let step = recover(policy(), record, Ok(vec![]), clip_gone, self.time());
         self.carry_out(step)?;
         self.connect()
     }
@@ -218,6 +218,7 @@ impl World {
                         footage_s: 30.0,
                         gaps: 0,
                         bytes: 1000,
+                        stretches: vec![],
                         warnings: vec![],
                     }),
                     JobReport::CameraBuilt {

@@ -29,7 +29,7 @@ pub use event::{
 };
 pub use record::{Record, recover};
 pub use state::{
-    ClipInfo, Ending, MAX_ATTEMPTS, MAX_WAITING, Policy, Session, Source, Stage, State,
+    ClipInfo, Ending, MAX_ATTEMPTS, MAX_WAITING, Policy, Session, Source, Stage, State, Stretch,
 };
 pub use step::{Step, step};
 pub use view::{Retained, view};

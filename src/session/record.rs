@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::wire::messages::{CameraRemove, FinishedJob, Happening, Job, Response};
 use crate::words::{ReplayCamera, UnixTime};
 
+use super::event::Cameras;
 use super::state::{Ending, MAX_ATTEMPTS, Policy, Stage, State};
 use super::step::{Step, Turn};
 
@@ -112,8 +113,14 @@ pub struct Removed {
 ///
 /// `clip_gone` says whether the clip of a live session is gone. The same job begins again after an
 /// interruption, [`MAX_ATTEMPTS`] times in all; a live session stays live; a stop is finished.
-pub fn recover(policy: Policy, record: Record, clip_gone: bool, now: UnixTime) -> Step {
-    let mut turn = Turn::new(State::of(policy, record), now);
+pub fn recover(
+    policy: Policy,
+    record: Record,
+    cameras: Cameras,
+    clip_gone: bool,
+    now: UnixTime,
+) -> Step {
+    let mut turn = Turn::new(State { cameras, ..State::of(policy, record) }, now);
     match turn.state.record.session.as_ref().map(|s| (&s.stage, s.attempts)) {
         None => turn.sweep(),
         Some((Stage::Live, _)) if clip_gone => {

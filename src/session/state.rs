@@ -45,6 +45,9 @@ pub(super) fn few(sentences: Vec<String>) -> Vec<String> {
     few
 }
 
+/// Progress is shown at most so often, seconds; a change of status or step at once.
+pub(super) const PROGRESS_SHOWN_EVERY_S: f64 = 1.0;
+
 /// What does not change while the worker runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -63,8 +66,10 @@ pub struct State {
     pub policy: Policy,
     /// What is saved.
     pub record: Record,
-    /// How far the clip is, percent; too fleeting to be saved.
+    /// How far the clip is, percent, and since when that is shown; too fleeting to be saved.
     pub progress_percent: f64,
+    /// When `progress_percent` was last changed.
+    pub progress_shown_at: UnixTime,
     /// The start that is being looked into. It is claimed, not accepted.
     pub claim: Option<Claim>,
     /// Requests that came while one was looked into, in their order.
@@ -203,6 +208,71 @@ pub struct ClipInfo {
     pub gaps: u32,
     /// Its size.
     pub bytes: u64,
+    /// Which recorded time stands where in it.
+    pub stretches: Vec<Stretch>,
     /// What could not be used, each in a sentence.
     pub warnings: Vec<String>,
+}
+
+/// A stretch of the clip without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// When its first frame was recorded.
+    pub start: UnixTime,
+    /// Seconds into the clip at which it begins.
+    pub offset_s: f64,
+    /// Seconds of the clip that it fills.
+    pub duration_s: f64,
+}
+
+/// Times in Frigate's database begin at whole seconds, so what is apart by less is no gap.
+const GAP_MIN_S: f64 = 1.0;
+
+/// How many stretches are kept; a range with more gaps is kept as far as that.
+const STRETCHES_MAX: usize = 500;
+
+impl Stretch {
+    /// The stretches that single recordings join to.
+    pub fn joined(recordings: impl IntoIterator<Item = Stretch>) -> Vec<Stretch> {
+        let mut joined: Vec<Stretch> = Vec::new();
+        for next in recordings {
+            let is_full = joined.len() == STRETCHES_MAX;
+            match joined.last_mut() {
+                Some(last) if next.start.since(last.start.plus(last.duration_s)) <= GAP_MIN_S => {
+                    last.duration_s += next.duration_s;
+                }
+                _ if is_full => break,
+                _ => joined.push(next),
+            }
+        }
+        joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_without_a_gap_are_one_stretch() {
+        let stretch = |start: f64, offset_s| Stretch {
+            start: UnixTime::new(start).unwrap(),
+            offset_s,
+            duration_s: 10.0,
+        };
+        let joined = Stretch::joined([
+            stretch(100.0, 0.0),
+            stretch(110.9, 10.0),
+            stretch(200.0, 20.0),
+        ]);
+        assert_eq!(joined, [Stretch { duration_s: 20.0, ..stretch(100.0, 0.0) }, stretch(200.0, 20.0)]);
+    }
+
+    #[test]
+    fn sentences_are_few_and_short() {
+        let kept = few(vec!["ä".repeat(2000); 25]);
+        assert_eq!(kept.len(), 21);
+        assert!(kept[0].chars().count() < 1010);
+        assert_eq!(kept[20], "and 5 more");
+    }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bus;
+use crate::clip::Engine;
+use crate::frigate::Env;
 use crate::frigate::media::MediaMap;
 use crate::wire::topics::{TopicError, Topics};
 
@@ -96,8 +98,8 @@ impl Gathered {
         if !yml.is_file() && yaml.is_file() { yaml } else { yml }
     }
 
-    pub(super) fn add_frigate(&mut self, config: &Path, variables: &BTreeMap<String, String>) {
-        let (values, notes) = from_frigate::read(config, variables);
+    pub(super) fn add_frigate(&mut self, config: &Path, env: &Env) {
+        let (values, notes) = from_frigate::read(config, env);
         for (name, value) in values {
             if let Some(setting) = find(name) {
                 self.add(setting, &value, Source::Frigate);
@@ -175,6 +177,7 @@ impl Gathered {
     pub(super) fn into_settings(
         mut self,
         frigate_config: PathBuf,
+        frigate_env: Env,
     ) -> Result<Settings, SettingsError> {
         self.path("frigate_config", &frigate_config);
         let media_dir = self.path("media_dir", "/media/frigate");
@@ -194,6 +197,7 @@ impl Gathered {
         let settings = Settings {
             database: self.path("database", frigate_config.with_file_name("frigate.db")),
             frigate_config,
+            frigate_env,
             media,
             replay_dir,
             data_dir: self.path("data_dir", "/data"),
@@ -202,12 +206,10 @@ impl Gathered {
             max_session: self.positive("max_session", "12h")?,
             watchdog_interval: self.positive("watchdog_interval", "60s")?,
             max_range: self.positive("max_range", "24h")?,
-            clip_engine: self
-                .one_of(
-                    "clip_engine",
-                    &[("auto", "auto"), ("native", "native"), ("ffmpeg", "ffmpeg")],
-                )?
-                .to_owned(),
+            clip_engine: self.one_of(
+                "clip_engine",
+                &[("auto", Engine::Auto), ("native", Engine::Native), ("ffmpeg", Engine::Ffmpeg)],
+            )?,
             ffmpeg: self.path("ffmpeg", "ffmpeg"),
             log_format: self
                 .one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,

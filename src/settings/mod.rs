@@ -16,9 +16,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bus;
+use crate::clip::Engine;
+use crate::frigate::Env;
 use crate::frigate::media::MediaMap;
 use crate::wire::topics::Topics;
 
+pub use from_frigate::frigate_env;
 use gather::Gathered;
 pub use table::{SETTINGS, Setting, find, variable};
 
@@ -96,6 +99,8 @@ pub struct Shown {
 pub struct Settings {
     /// Frigate's config.yml.
     pub frigate_config: PathBuf,
+    /// What the placeholders in it stand for.
+    pub frigate_env: Env,
     /// The media folder, here and for Frigate.
     pub media: MediaMap,
     /// Frigate's database.
@@ -115,7 +120,7 @@ pub struct Settings {
     /// How long a range may be.
     pub max_range: Duration,
     /// Who joins the recordings.
-    pub clip_engine: String,
+    pub clip_engine: Engine,
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
     /// How to log.
@@ -138,8 +143,9 @@ impl Settings {
         gathered.add_variables(variables);
         gathered.add_file()?;
         let frigate_config = gathered.frigate_config();
-        gathered.add_frigate(&frigate_config, variables);
-        gathered.into_settings(frigate_config)
+        let frigate_env = frigate_env(variables);
+        gathered.add_frigate(&frigate_config, &frigate_env);
+        gathered.into_settings(frigate_config, frigate_env)
     }
 }
 

@@ -12,21 +12,22 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, error, info, warn};
 
+use crate::clock;
 use crate::bus::{self, Bus, BusError, Signal};
 use crate::health::{self, Health};
 use crate::job::Workshop;
 use crate::outbox::Outbox;
 use crate::session::{
-    Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, Session, Stage, State,
+    Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, State,
     Step, recover, step, view,
 };
 use crate::store::{Store, StoreError};
@@ -125,16 +126,15 @@ pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> Result<(), W
         broker = format!("{}:{}", options.host, options.port),
         "frigate-replay {} starts", env!("CARGO_PKG_VERSION")
     );
-    worker
-        .run(plan.policy, record, signals, received, listener, plan.watchdog_interval, shutdown)
-        .await
+    let inlets = Inlets { signals, events: received, listener };
+    worker.run(plan.policy, record, inlets, plan.watchdog_interval, shutdown).await
 }
 
 fn read_record(store: &Store) -> Result<Record, StoreError> {
     let (record, unreadable) = Record::from_parts(store.record());
     if !unreadable.is_empty() {
         error!(parts = unreadable.join(" "), "parts of the saved session cannot be read; kept aside");
-        store.set_aside(&unreadable, whole_seconds(clock()))?;
+        store.set_aside(&unreadable, whole_seconds(clock::now()))?;
     }
     Ok(record)
 }
@@ -154,27 +154,32 @@ struct Worker {
     client_id: String,
 }
 
+/// Where everything that happens comes in.
+struct Inlets {
+    signals: UnboundedReceiver<Signal>,
+    events: UnboundedReceiver<Event>,
+    listener: UnixListener,
+}
+
 struct RunningJob {
     cancel: watch::Sender<bool>,
     end: JoinHandle<()>,
 }
 
 impl Worker {
-    #[allow(clippy::too_many_arguments)] // The ends of the loop's channels; each has one use.
     async fn run(
         mut self,
         policy: Policy,
         record: Record,
-        mut signals: UnboundedReceiver<Signal>,
-        mut events: UnboundedReceiver<Event>,
-        listener: UnixListener,
+        mut inlets: Inlets,
         watchdog_interval: Duration,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), WorkerError> {
         let clip_gone = self.workshop.is_clip_gone(record.session.as_ref(), LOOK_PATIENCE).await;
-        let recovered = recover(policy, record, clip_gone, clock());
+        let cameras = timeout(LOOK_PATIENCE, Arc::clone(&self.workshop).cameras()).await;
+        let cameras = cameras.unwrap_or_else(|_| Err("Frigate's config cannot be read".to_owned()));
+        let recovered = recover(policy, record, cameras, clip_gone, clock::now());
         let mut state = self.carry_out(recovered).await?;
-        self.read_cameras();
         let mut watchdog = interval(watchdog_interval);
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shutdown = pin!(shutdown);
@@ -182,8 +187,8 @@ impl Worker {
             let event = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(event) = events.recv() => Some(event),
-                Some(signal) = signals.recv() => self.hear(signal, &state)?,
+                Some(event) = inlets.events.recv() => Some(event),
+                Some(signal) = inlets.signals.recv() => self.hear(signal, &state)?,
                 () = self.retained.overdue() => {
                     self.retained.go_round_again(&self.bus, &state.policy.topics);
                     None
@@ -193,13 +198,13 @@ impl Worker {
                     self.read_cameras();
                     None
                 }
-                Ok((stream, _)) = listener.accept() => {
+                Ok((stream, _)) = inlets.listener.accept() => {
                     self.tell_health(stream).await;
                     None
                 }
             };
             if let Some(event) = event {
-                state = self.carry_out(step(state, event, clock())).await?;
+                state = self.carry_out(step(state, event, clock::now())).await?;
             }
             self.outbox.flush(|message| self.bus.publish(message));
         }
@@ -213,7 +218,7 @@ impl Worker {
         let view = view(&state);
         let new_topics = self.outbox.unremembered(&view);
         self.store.save(state.record.parts(), &new_topics).await?;
-        self.outbox.show(&view, whole_seconds(clock()));
+        self.outbox.show(&view, whole_seconds(clock::now()));
         let (words, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_word);
         for effect in words {
             self.speak(effect, &state);
@@ -323,7 +328,7 @@ impl Worker {
     fn look_up(&self, look_up: LookUp) {
         let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
         tokio::spawn(async move {
-            let task = tokio::spawn(async move { workshop.look_up(look_up, clock()).await });
+            let task = tokio::spawn(async move { workshop.look_up(look_up).await });
             let found = task.await.unwrap_or_else(|error| {
                 Err(Refusal::new(Code::Internal, format!("the look-up ended: {error}")))
             });
@@ -402,7 +407,7 @@ impl Worker {
         });
     }
 
-    async fn tell_health(&self, stream: tokio::net::UnixStream) {
+    async fn tell_health(&self, stream: UnixStream) {
         let store_error = self.store.probe().await.err().map(|error| error.to_string());
         let health = Health { connected: self.connected, store_error };
         tokio::spawn(health::answer(stream, health));
@@ -466,12 +471,6 @@ fn log_happening(message: &EventMessage) {
         }
         happening => info!(job_id, camera, "{happening:?} {what}"),
     }
-}
-
-/// Now, by the system's clock.
-pub fn clock() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::new(since.as_secs_f64()).unwrap_or(UnixTime::from_secs(0))
 }
 
 fn whole_seconds(time: UnixTime) -> u64 {

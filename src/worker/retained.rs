@@ -108,7 +108,9 @@ impl RetainedSweep {
     fn next_round(&mut self) {
         self.round += 1;
         self.found_in_round = 0;
-        self.deadline = Some(Instant::now() + NONCE_PATIENCE);
+        // A broker that holds requests back for good is asked ever more rarely.
+        let patience = NONCE_PATIENCE * self.silent_rounds.clamp(1, 12);
+        self.deadline = Some(Instant::now() + patience);
         let mut bytes = [0; 8];
         // Without random numbers the round's number alone must do.
         let _ = getrandom::fill(&mut bytes);

@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use crate::wire::messages::{
     CameraRemove, EventMessage, FinishedJob, HISTORY_LENGTH, Happening, Job, JobResults, JobStatus,
-    JobType, RemoveReason, StoppedResults,
+    JobType, RemoveReason, ResponseData, StoppedResults,
 };
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use super::super::event::Effect;
 use super::super::record::Removed;
 use super::super::state::{Ending, Session, Source, Stage, short};
-use super::{Turn, response_data};
+use super::Turn;
 
 /// How long a camera's removal is shown unless the camera is added again: a week, so that who was
 /// away for a weekend still reads it, and what nobody reads does not stay for ever.
@@ -113,7 +113,13 @@ impl Turn {
         }
         self.announce_of(happening, Some(&session), message);
         for reply_to in answers.clone() {
-            self.answer(reply_to, response_data(&session));
+            let data = ResponseData {
+                job_id: session.job_id.clone(),
+                replay_camera: session.replay_camera(),
+                settings_source: None,
+                warnings: Vec::new(),
+            };
+            self.answer(reply_to, data);
         }
     }
 

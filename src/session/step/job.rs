@@ -6,7 +6,7 @@ use crate::wire::messages::{Happening, Job, JobProgress, JobResults, JobStatus, 
 use crate::words::{JobId, UnixTime};
 
 use super::super::event::{Effect, JobOrder, JobReport};
-use super::super::state::{CAMERA_CONFIG_MAX_BYTES, ClipInfo, Ending, Stage, few};
+use super::super::state::{CAMERA_CONFIG_MAX_BYTES, ClipInfo, Ending, PROGRESS_SHOWN_EVERY_S, Stage, few};
 use super::Turn;
 
 impl Turn {
@@ -15,9 +15,7 @@ impl Turn {
             return;
         };
         match (&session.stage, report) {
-            (Stage::Preparing, JobReport::Progress(percent)) => {
-                self.state.progress_percent = percent.clamp(0.0, 100.0);
-            }
+            (Stage::Preparing, JobReport::Progress(percent)) => self.show_progress(percent),
             (Stage::Preparing, JobReport::ClipMade(clip)) => {
                 session.stage = Stage::StartingCamera;
                 session.clip = Some(ClipInfo { warnings: few(clip.warnings), ..clip });
@@ -39,6 +37,15 @@ impl Turn {
             }
             // A report that was under way when the session turned to its end.
             _ => {}
+        }
+    }
+
+    fn show_progress(&mut self, percent: f64) {
+        let shown_for_s = self.now.since(self.state.progress_shown_at);
+        // Below 0 the clock was set back: what is shown counts from then on.
+        if !(0.0..PROGRESS_SHOWN_EVERY_S).contains(&shown_for_s) {
+            self.state.progress_percent = percent.clamp(0.0, 100.0);
+            self.state.progress_shown_at = self.now;
         }
     }
 
@@ -84,6 +91,7 @@ impl Turn {
             return;
         };
         self.state.progress_percent = 0.0;
+        self.state.progress_shown_at = self.now;
         self.state.record.job = Some(Job {
             id: session.job_id.to_string(),
             job_type: JobType::DebugReplay,

@@ -67,6 +67,7 @@ impl State {
             policy,
             record,
             progress_percent: 0.0,
+            progress_shown_at: UnixTime::from_secs(0),
             claim: None,
             waiting: VecDeque::new(),
             cameras: Ok(Vec::new()),
@@ -155,13 +156,4 @@ fn retained_refusal(topic: &str) -> Refusal {
          reconnect; it was cleared, send it again without retain"
     );
     Refusal::new(Code::InvalidRequest, message)
-}
-
-fn response_data(session: &Session) -> ResponseData {
-    ResponseData {
-        job_id: session.job_id.clone(),
-        replay_camera: session.replay_camera(),
-        settings_source: Some(session.settings_source),
-        warnings: session.warnings.clone(),
-    }
 }

@@ -1,12 +1,12 @@
 //! Requests: taken in turn, looked into, accepted, refused.
 
-use crate::wire::messages::Happening;
+use crate::wire::messages::{Happening, ResponseData};
 use crate::wire::requests::{Code, Refusal, Request};
 use crate::words::JobId;
 
 use super::super::event::{Effect, Found, LookUp, LookUpRequest, Receipt, ReplyTo, RequestEvent};
 use super::super::state::{Claim, Ending, MAX_WAITING, Session, Source, Stage, few};
-use super::{Turn, response_data};
+use super::Turn;
 
 /// How many stops may wait for the end of one session.
 const MAX_ANSWERS: usize = 16;
@@ -56,7 +56,7 @@ impl Turn {
             if !is_repeated(session, reply_to) {
                 return Err(already_active(session));
             }
-            let data = response_data(session);
+            let data = accepted(session);
             self.answer(reply_to.clone(), data);
             return Ok(Claimed::Already);
         }
@@ -113,7 +113,7 @@ impl Turn {
             settings_source: found.settings_source,
             warnings: few(found.warnings),
         };
-        let data = response_data(&session);
+        let data = accepted(&session);
         self.state.record.session = Some(session);
         self.answer(claim.reply_to, data);
         self.announce(Happening::Started, None);
@@ -162,6 +162,15 @@ fn is_repeated(session: &Session, reply_to: &ReplyTo) -> bool {
     reply_to.transaction.is_some()
         && session.begun_by.verb == reply_to.verb
         && session.begun_by.transaction == reply_to.transaction
+}
+
+fn accepted(session: &Session) -> ResponseData {
+    ResponseData {
+        job_id: session.job_id.clone(),
+        replay_camera: session.replay_camera(),
+        settings_source: Some(session.settings_source),
+        warnings: session.warnings.clone(),
+    }
 }
 
 fn already_active(session: &Session) -> Refusal {

@@ -1,0 +1,71 @@
+//! `purge`: removes every trace of the worker, for who does not want it any more.
+
+use std::fs;
+
+use crate::client::Client;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::sweep::{Order, Yard};
+use crate::words::ReplayCamera;
+
+use super::settings_args::SettingsArgs;
+use super::{Failure, block_on, run};
+
+/// Removes the retained topics, the replay cameras' files and rows, the clips' folder and the data.
+/// The worker must not run: its store is locked then.
+pub fn purge(args: SettingsArgs) -> Result<(), Failure> {
+    let settings = args.settle()?;
+    let path = settings.data_dir.join("session");
+    let store = Store::open(&path)
+        .map_err(|error| Failure::new(format!("{error}; stop the worker first")))?;
+    let topics_left = block_on(clear_topics(&settings, &store))??;
+    drop(store);
+    let replay_dir = settings.replay_dir.clone();
+    let data_dir = settings.data_dir.clone();
+    let troubles = sweep_media(&run::plan(settings).yard);
+    for folder in [&path, &replay_dir] {
+        match fs::remove_dir_all(folder) {
+            Ok(()) => println!("removed {}", folder.display()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::new(format!("{}: {error}", folder.display()))),
+        }
+    }
+    // A socket that a killed worker left.
+    let _ = fs::remove_file(crate::health::socket_path(&data_dir));
+    if topics_left + troubles > 0 {
+        return Err(Failure::new("not everything could be removed; run purge again"));
+    }
+    println!("nothing is left");
+    Ok(())
+}
+
+/// Clears what the store remembers to have published and what the broker retains below our base.
+/// Gives how many topics could not be cleared.
+async fn clear_topics(settings: &Settings, store: &Store) -> Result<usize, Failure> {
+    let mut client =
+        Client::connect(&settings.bus, &settings.topics).await.map_err(Failure::new)?;
+    let below = format!("{}/#", settings.topics.base());
+    let mut topics = store.topics().map_err(Failure::new)?;
+    topics.extend(client.retained(&below).await.map_err(Failure::new)?);
+    let topics: Vec<String> = topics.into_iter().collect();
+    let refused = client.clear(&topics).await.map_err(Failure::new)?;
+    client.close().await;
+    for topic in topics.iter().filter(|topic| !refused.iter().any(|(of, _)| of == *topic)) {
+        println!("cleared {topic}");
+    }
+    for (topic, reason) in &refused {
+        eprintln!("the broker did not clear {topic}: {reason}");
+    }
+    Ok(refused.len())
+}
+
+fn sweep_media(yard: &Yard) -> usize {
+    let swept = yard.sweep(&Order::default(), || true);
+    for camera in swept.cameras.iter().map(ReplayCamera::as_str) {
+        println!("removed what {camera} left");
+    }
+    for trouble in &swept.troubles {
+        eprintln!("{trouble}");
+    }
+    swept.troubles.len()
+}

@@ -1,0 +1,59 @@
+//! `schema`: the JSON Schemas of all messages.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::wire::schemas;
+
+use super::Failure;
+
+/// What to print, and where to.
+#[derive(Args)]
+pub struct SchemaArgs {
+    /// Only this message's schema, such as `session`.
+    name: Option<String>,
+    /// Write each schema to a file in this folder instead.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+/// Prints or writes the schemas.
+pub fn schema(args: SchemaArgs) -> Result<(), Failure> {
+    let mut all = schemas::all();
+    if let Some(name) = &args.name {
+        let names: Vec<&str> = all.iter().map(|schema| schema.name).collect();
+        let names = names.join(", ");
+        all.retain(|schema| schema.name == name);
+        if all.is_empty() {
+            return Err(Failure::new(format!("there is no message {name:?}; there are {names}")));
+        }
+    }
+    if let Some(folder) = args.output {
+        let write = |path: PathBuf, text: String| {
+            fs::write(&path, text)
+                .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+        };
+        fs::create_dir_all(&folder)
+            .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
+        return all.iter().try_for_each(|schema| {
+            write(folder.join(format!("{}.json", schema.name)), pretty(&schema.schema))
+        });
+    }
+    let shown = match (&args.name, all.pop()) {
+        (Some(_), Some(one)) => one.schema,
+        (_, last) => {
+            let all = all.into_iter().chain(last);
+            Value::Object(all.map(|one| (one.name.to_owned(), one.schema)).collect::<Map<_, _>>())
+        }
+    };
+    print!("{}", pretty(&shown));
+    Ok(())
+}
+
+/// As `schemas/` holds it.
+pub fn pretty(schema: &Value) -> String {
+    format!("{schema:#}\n")
+}

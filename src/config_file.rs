@@ -1,0 +1,121 @@
+//! Frigate's config.yml on disk: read when it is needed, parsed again only when it changed.
+//!
+//! Nothing here judges what it says, and nothing ever writes it. Everything blocks and belongs off
+//! the loop.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::frigate::{ConfigError, Env, FrigateConfig};
+
+/// Largest config.yml or label map read, bytes. A house with a hundred cameras has 200 KiB.
+const FILE_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why the config is not to be had. The sentence names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigFileError {
+    /// It cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no config.
+    #[error("{path}: {source}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ConfigError,
+    },
+}
+
+/// A config.yml, wherever it is.
+#[derive(Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    env: Env,
+    /// The newest text that was parsed, for as long as the file is the same.
+    parsed: Mutex<Option<(Stamp, Arc<FrigateConfig>)>>,
+}
+
+/// What changes when the file does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified_ns: (i64, i64),
+    changed_ns: (i64, i64),
+}
+
+impl ConfigFile {
+    /// The config at `path`, whose placeholders stand for `env`.
+    pub fn new(path: impl Into<PathBuf>, env: Env) -> Self {
+        Self { path: path.into(), env, parsed: Mutex::new(None) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its placeholders stand for.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// The config as the file has it now.
+    pub fn read(&self) -> Result<Arc<FrigateConfig>, ConfigFileError> {
+        let io_error = |source| ConfigFileError::Io { path: self.path.clone(), source };
+        let stamp = stamp(&self.path).map_err(io_error)?;
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, config)) = &*parsed
+            && *of == stamp
+        {
+            return Ok(Arc::clone(config));
+        }
+        let text = read_text(&self.path).map_err(io_error)?;
+        let config = FrigateConfig::parse(&text)
+            .map_err(|source| ConfigFileError::Config { path: self.path.clone(), source })?;
+        let config = Arc::new(with_label_map(config));
+        *parsed = Some((stamp, Arc::clone(&config)));
+        Ok(config)
+    }
+}
+
+/// Hands in the label map that the config names, if it is to be seen from here. Without it every
+/// label counts as known.
+fn with_label_map(config: FrigateConfig) -> FrigateConfig {
+    match config.label_map_path().map(read_text) {
+        Some(Ok(text)) => config.with_label_map(text),
+        _ => config,
+    }
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    Ok(Stamp {
+        inode: metadata.ino(),
+        bytes: metadata.len(),
+        modified_ns: (metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("is no plain file"));
+    }
+    let mut text = String::new();
+    file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_MAX_BYTES {
+        return Err(io::Error::other(format!("is larger than {FILE_MAX_BYTES} bytes")));
+    }
+    Ok(text)
+}
