@@ -402,20 +402,21 @@ fn settle_masks(
             }
         };
         let is_drawn = enabled && drawn;
-        if let Some(outside) = &placed.outside {
-            match placed.replaced {
-                Some(_) => report.warn(&path, source, format!("{outside}: it is left out")),
-                None if is_drawn => report.error(&path, source, outside),
-                None => report.warn(
-                    &path,
-                    source,
-                    format!("{outside}: the mask stays in pixels"),
-                ),
-            }
-        } else if is_drawn {
-            let final_value = placed.replaced.as_ref().unwrap_or(&coordinates.value);
-            if let Err(fault) = coordinates::check_drawable(final_value, frame) {
-                report.error(&path, source, fault);
+        match (&placed.outside, &placed.replaced) {
+            (Some(outside), None) if is_drawn => report.error(&path, source, outside),
+            (outside, replaced) => {
+                if let Some(outside) = outside {
+                    let what = if replaced.is_some() {
+                        "it is left out"
+                    } else {
+                        "the mask stays in pixels"
+                    };
+                    report.warn(&path, source, format!("{outside}: {what}"));
+                }
+                let value = replaced.as_ref().unwrap_or(&coordinates.value);
+                if is_drawn && let Err(fault) = coordinates::check_drawable(value, frame) {
+                    report.error(&path, source, fault);
+                }
             }
         }
         let coordinates = match placed.replaced {
