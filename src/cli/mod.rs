@@ -4,9 +4,11 @@
 //! program reads its environment, makes its runtime and decides how to log.
 
 mod ask;
+mod camera_config;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod frigate_files;
 mod purge;
 mod run;
 mod schema;
@@ -57,6 +59,7 @@ enum Command {
     Stop(ask::StopArgs),
     /// Show the session and the job.
     Status(ask::StatusArgs),
+    CameraConfig(camera_config::Args),
     /// Show every setting, where it came from, and what can be reached.
     Check {
         #[command(flatten)]
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Start(args) => ask::start(args),
         Command::Stop(args) => ask::stop(args),
         Command::Status(args) => ask::status(args),
+        Command::CameraConfig(args) => return camera_config::run(&args),
         Command::Check { settings } => check::check(settings),
         Command::Purge { settings } => purge::purge(settings),
         Command::Healthcheck { settings } => run::healthcheck(settings),
