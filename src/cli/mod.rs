@@ -2,6 +2,8 @@
 //!
 //! Each command has a file of its own; this one only lists them and hands over.
 
+mod clip;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,9 +24,13 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Clip(clip::Args),
+}
 
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {}
+    match Cli::parse().command {
+        Command::Clip(args) => clip::run(args),
+    }
 }
