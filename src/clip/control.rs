@@ -3,11 +3,13 @@
 //! Not a pool thread, since the work lowers its thread's priority, which no unprivileged thread
 //! can raise again.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -15,11 +17,15 @@ use tokio::sync::{oneshot, watch};
 /// starts its own replay's ffmpeg at the same.
 pub(super) const NICENESS: i32 = 10;
 
+/// How often progress is handed on: as often as a progress bar can be seen to move.
+const REPORT_EVERY: Duration = Duration::from_millis(50);
+
 /// What work in a thread has of those who wait for it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Control {
     cancelled: Arc<AtomicBool>,
     progress: watch::Sender<f32>,
+    reported: Cell<Option<Instant>>,
 }
 
 impl Control {
@@ -28,12 +34,17 @@ impl Control {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Says that `done` of `total` is done.
+    /// Says that `done` of `total` is done. Not every call is heard: the other side is woken at
+    /// most once in [`REPORT_EVERY`], and for the last one.
     pub(super) fn report(&self, done: u64, total: u64) {
-        if total > 0 {
-            self.progress
-                .send_replace((done as f64 / total as f64 * 100.0) as f32);
+        let now = Instant::now();
+        let recent = |then: Instant| now.duration_since(then) < REPORT_EVERY;
+        if total == 0 || (done < total && self.reported.get().is_some_and(recent)) {
+            return;
         }
+        self.reported.set(Some(now));
+        let percent = done as f64 / total as f64 * 100.0;
+        self.progress.send_replace(percent as f32);
     }
 }
 
@@ -80,16 +91,16 @@ pub(super) async fn in_thread<T: Send + 'static>(
     let control = Control {
         cancelled: Arc::default(),
         progress: sender,
+        reported: Cell::new(None),
     };
     let stop = Stop(Arc::clone(&control.cancelled));
     let (end, mut ended) = oneshot::channel();
-    let worker = control.clone();
     let thread = std::thread::Builder::new()
         .name("clip".to_owned())
         .spawn(move || {
             // Linux gives each thread a niceness of its own; a refusal costs nothing but courtesy.
             let _ = rustix::process::setpriority_process(None, NICENESS);
-            let _ = end.send(work(&worker));
+            let _ = end.send(work(&control));
         })?;
     let mut stopping = false;
     let result = loop {

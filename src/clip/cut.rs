@@ -11,7 +11,9 @@
 //! - Only samples that are wholly inside the file count, up to the first one that is not.
 //! - A start time moves forward to the sync sample at or before it. An end time is exact.
 
-use super::tables::{Sample, Track, Unfit};
+use super::movie::Track;
+use super::samples::Sample;
+use super::unfit::Unfit;
 
 /// Times closer than this are the same: they have been through JSON and databases. Half the
 /// duration of a frame at 1000 frames a second.

@@ -6,7 +6,7 @@
 //! with more than [`MAX`] entries. Bit rates therefore do not count in a comparison.
 
 use super::boxes::{FourCc, Malformed, Mp4Box, boxes};
-use super::tables::Unfit;
+use super::unfit::Unfit;
 
 /// The most entries that libavformat reads in a track (`mov_read_stsd`).
 pub const MAX: usize = 1024;

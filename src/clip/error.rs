@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Order;
 use super::plan::Added;
-use super::tables::Unfit;
+use super::unfit::Unfit;
 
 /// The most warnings of one clip, and reasons of one error: they travel in messages.
 const NOTES_MAX: usize = 20;

@@ -16,9 +16,10 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::control::{Cancel, Control, NICENESS, in_thread};
 use super::entries::Codec;
 use super::error::Notes;
+use super::movie::Movie;
 use super::native::codec_change;
 use super::part::Part;
-use super::tables::{Movie, Unfit};
+use super::unfit::Unfit;
 use super::{Clip, ClipError, Engine, Order, Segment, Unjoinable, cut, read};
 use crate::words::UnixTime;
 

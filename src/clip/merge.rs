@@ -4,14 +4,17 @@ use std::ops::Range;
 
 use super::cut::{Cut, last_duration};
 use super::entries::{Codec, Entries};
+use super::movie::{Display, Track, rescale};
 use super::plan::Refusal;
-use super::tables::{Display, MAX_SAMPLES, Sample, Track, rescale};
+use super::samples::{MAX_SAMPLES, Sample};
 
 /// Ticks a second that no track of the clip goes below, so that times of a finer track do not fall
 /// together. libavformat's muxer uses the same bound and the same doubling.
 const TIMESCALE_MIN: u32 = 10_000;
 /// Ticks a second above which a track's times are rounded: an `stts` row then holds hours.
 const TIMESCALE_MAX: u32 = 100_000;
+/// Ticks between decoding and showing at most: hours. Two of them make no overflow.
+const OFFSET_MAX: i32 = 1 << 30;
 /// Divisible by every usual frame rate; what RTP uses for video.
 const TIMESCALE_ROUNDED: u32 = 90_000;
 
@@ -158,7 +161,10 @@ impl TrackPlan {
             decoded = now;
             dts += u64::from(sample.duration);
             let offset = to_clip(since_key(sample.pts)).cast_signed() - now.cast_signed();
-            let offset = i32::try_from(offset).map_err(|_| Refusal::Times)?;
+            let offset = i32::try_from(offset)
+                .ok()
+                .filter(|offset| offset.abs() < OFFSET_MAX);
+            let offset = offset.ok_or(Refusal::Times)?;
             self.delay = self
                 .delay
                 .max(if offset < 0 { offset.unsigned_abs() } else { 0 });

@@ -5,7 +5,7 @@
 //! times run on without a gap. Two engines do it:
 //!
 //! - **native** joins in this process. It reads the index of every file ([`read`], [`boxes`],
-//!   [`tables`]), decides which samples to take ([`cut`](mod@cut)) and where everything goes
+//!   [`movie`], [`samples`]), decides which samples to take ([`cut`](mod@cut)) and where everything goes
 //!   ([`plan`]), copies bytes by the fastest way there is, and writes an index over them ([`moov`]).
 //! - **ffmpeg** joins with `-f concat -c copy`. It is slower by a factor of ten and silently wrong
 //!   where parameter sets change, so it only gets what native refuses, or what is asked of it.
@@ -35,11 +35,15 @@ mod error;
 mod ffmpeg;
 mod merge;
 pub mod moov;
+pub mod movie;
 mod native;
 mod part;
 pub mod plan;
 pub mod read;
-pub mod tables;
+pub mod samples;
+mod timeline;
+pub mod unfit;
+mod writer;
 
 pub use error::ClipError;
 pub use part::{is_part, part_path};
@@ -276,9 +280,9 @@ pub fn probe(path: &Path) -> Result<VideoInfo, ClipError> {
     let probe = || {
         let (file, identity) = read::open(path)?;
         let mut buffer = Vec::new();
-        let movie = tables::Movie::parse(read::index(&file, identity.length, &mut buffer)?)?;
+        let movie = movie::Movie::parse(read::index(&file, identity.length, &mut buffer)?)?;
         let cut = cut::cut(&movie.video, identity.length, cut::Wanted::ALL)?;
-        let cut = cut.ok_or(tables::Unfit::NoSamples)?;
+        let cut = cut.ok_or(unfit::Unfit::NoSamples)?;
         Ok(VideoInfo {
             duration_s: cut.seconds(&movie.video),
             frames: cut.frames as u64,

@@ -8,10 +8,11 @@ use super::control::Control;
 use super::copy::{Copier, Failed, sharing};
 use super::entries::Codec;
 use super::error::Notes;
+use super::movie::Movie;
 use super::part::Part;
-use super::plan::{Layout, Packing, Plan, Refusal};
+use super::plan::{Added, Layout, Packing, Plan, Refusal};
 use super::read::{self, Identity};
-use super::tables::{Movie, Unfit};
+use super::unfit::Unfit;
 use super::{Clip, ClipError, Engine, Order, moov};
 
 /// Bytes of index written at once.
@@ -20,20 +21,23 @@ const INDEX_BUFFER: usize = 256 * 1024;
 /// Makes the clip that `order` asks for.
 pub(super) fn join(order: &Order, control: &Control) -> Result<Clip, ClipError> {
     let part = Part::create(&order.output)?;
+    let seen = vec![None; order.segments.len()];
     let mut join = Join {
         order,
         control,
         part: &part,
         notes: Notes::default(),
-        seen: Vec::new(),
+        seen,
     };
-    let (mut plan, share) = join.survey()?;
-    let layout = plan.layout().ok_or_else(|| join.notes.nothing(order))?;
+    join.check_output()?;
+    let plan = join.survey()?;
+    let planned = plan.and_then(|plan| Some((plan.layout()?, plan)));
+    let (layout, mut plan) = planned.ok_or_else(|| join.notes.nothing(order))?;
     part.check_space(layout.length, order.spare_bytes)?;
-    if !share {
+    if !plan.shares_blocks() {
         part.reserve(layout.length)?;
     }
-    join.copy(&mut plan, layout, share)?;
+    join.copy(&mut plan, layout)?;
     if plan.pieces().next().is_none() {
         return Err(join.notes.nothing(order));
     }
@@ -71,59 +75,67 @@ struct Join<'a> {
     control: &'a Control,
     part: &'a Part,
     notes: Notes,
-    /// For each segment, what was read when its index was.
+    /// For each segment, what was there when its index was read.
     seen: Vec<Option<Identity>>,
 }
 
 impl Join<'_> {
-    /// Reads the index of every segment. Says also whether blocks can be shared.
-    fn survey(&mut self) -> Result<(Plan, bool), ClipError> {
+    /// Refuses to replace a file by a clip of itself.
+    fn check_output(&self) -> Result<(), ClipError> {
+        let Some(replaced) = self.part.replaces() else {
+            return Ok(());
+        };
+        let same = |path: &Path| Identity::at(path).is_some_and(|other| other.same_file(&replaced));
+        match self
+            .order
+            .segments
+            .iter()
+            .find(|segment| same(&segment.path))
+        {
+            Some(segment) => Err(ClipError::OutputIsInput {
+                path: segment.path.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the index of every segment, and plans the clip. `None` if there is nothing to join.
+    fn survey(&mut self) -> Result<Option<Plan>, ClipError> {
         let mut plan = None;
-        let mut share = false;
         let mut buffer = Vec::new();
         for (source, segment) in self.order.segments.iter().enumerate() {
             if self.control.is_cancelled() {
                 return Err(ClipError::Cancelled);
             }
-            self.seen.push(None);
-            let (file, identity) = match read::open(&segment.path) {
-                Ok(opened) => opened,
-                Err(unfit) => {
-                    self.notes.left_out(&segment.path, &unfit);
-                    continue;
-                }
-            };
-            if self.part.replaces(&identity) {
-                return Err(ClipError::OutputIsInput {
-                    path: segment.path.clone(),
-                });
-            }
-            let plan = match &mut plan {
-                Some(plan) => plan,
-                None => {
-                    let block = sharing(&file, identity.length, &self.part.file)
-                        .map_err(self.part.unwritable())?;
-                    share = block.is_some();
-                    let packing = block.map_or(Packing::CLOSE, Packing::blocks);
-                    plan.insert(Plan::new(packing, self.order.keep_audio))
-                }
-            };
-            let wanted = self.order.trim.of(segment);
-            let added = read::index(&file, identity.length, &mut buffer)
-                .and_then(Movie::parse)
-                .map_err(Refusal::File)
-                .and_then(|movie| plan.add(source, &movie, identity.length, wanted));
-            match added {
-                Ok(None) => {}
-                Ok(Some(added)) => {
+            match self.add(source, &mut plan, &mut buffer) {
+                Ok(Some((identity, added))) => {
                     self.seen[source] = Some(identity);
                     self.notes.added(&segment.path, added);
                 }
+                Ok(None) => {}
                 Err(refusal) => self.refused(&segment.path, refusal)?,
             }
         }
-        let plan = plan.ok_or_else(|| self.notes.nothing(self.order))?;
-        Ok((plan, share))
+        Ok(plan)
+    }
+
+    /// Adds one segment to the plan, which begins with the first that can be read.
+    fn add(
+        &self,
+        source: usize,
+        plan: &mut Option<Plan>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<(Identity, Added)>, Refusal> {
+        let segment = &self.order.segments[source];
+        let (file, identity) = read::open(&segment.path)?;
+        let movie = Movie::parse(read::index(&file, identity.length, buffer)?)?;
+        let plan = plan.get_or_insert_with(|| {
+            let block = sharing(&file, identity.length, &self.part.file);
+            let packing = block.map_or(Packing::PAGES, Packing::blocks);
+            Plan::new(packing, self.order.keep_audio)
+        });
+        let added = plan.add(source, &movie, identity.length, self.order.trim.of(segment))?;
+        Ok(added.map(|added| (identity, added)))
     }
 
     /// A segment that does not go into the clip: without it, or not at all.
@@ -142,8 +154,13 @@ impl Join<'_> {
     }
 
     /// Copies what the plan says. A segment that is not any more what it was is left out.
-    fn copy(&mut self, plan: &mut Plan, layout: Layout, share: bool) -> Result<(), ClipError> {
-        let mut copier = Copier::new(&self.part.file, share, plan.to_copy(), self.control);
+    fn copy(&mut self, plan: &mut Plan, layout: Layout) -> Result<(), ClipError> {
+        let mut copier = Copier::new(
+            &self.part.file,
+            plan.shares_blocks(),
+            plan.to_copy(),
+            self.control,
+        );
         for piece in 0..plan.count() {
             let (source, _) = plan.work(piece);
             let path = &self.order.segments[source].path;

@@ -97,9 +97,9 @@ impl Part {
         }
     }
 
-    /// Whether a file that was opened to be read is what the clip would replace.
-    pub(super) fn replaces(&self, source: &Identity) -> bool {
-        rustix::fs::stat(&self.clip).is_ok_and(|stat| Identity::from(stat).same_file(source))
+    /// The file that the clip will replace, if there is one.
+    pub(super) fn replaces(&self) -> Option<Identity> {
+        Identity::at(&self.clip)
     }
 
     /// Gives the clip its name. Not synced to the disk: it can be made again.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::boxes::Header;
-use super::tables::Unfit;
+use super::unfit::Unfit;
 
 /// Bytes read at once from the start of a file. Frigate's segments have their index there, in 1.4
 /// to 6 KB, so this is the only read of most of them.
@@ -33,6 +33,11 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from(rustix::fs::fstat(file)?))
+    }
+
+    /// Of what is at a path, if anything is.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        rustix::fs::stat(path).ok().map(Self::from)
     }
 
     /// Whether both are the same file, whatever its content.
