@@ -40,7 +40,9 @@ pub enum ClientError {
     #[error("the broker refuses the subscription: {0}")]
     Refused(String),
     /// Nobody answered.
-    #[error("no answer on {0} in time; is the worker running, and may this user read and write there?")]
+    #[error(
+        "no answer on {0} in time; is the worker running, and may this user read and write there?"
+    )]
     NoAnswer(String),
     /// The connection ended.
     #[error("lost the connection to the broker")]

@@ -72,19 +72,29 @@ impl ConfigFile {
     /// The config as the file has it now.
     pub fn read(&self) -> Result<Arc<FrigateConfig>, ConfigFileError> {
         let io_error = |source| ConfigFileError::Io { path: self.path.clone(), source };
-        let stamp = stamp(&self.path).map_err(io_error)?;
+        let path = self.path_as_frigate_finds_it();
+        let stamp = stamp(&path).map_err(io_error)?;
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, config)) = &*parsed
             && *of == stamp
         {
             return Ok(Arc::clone(config));
         }
-        let text = read_text(&self.path).map_err(io_error)?;
+        let text = read_text(&path).map_err(io_error)?;
         let config = FrigateConfig::parse(&text)
             .map_err(|source| ConfigFileError::Config { path: self.path.clone(), source })?;
         let config = Arc::new(with_label_map(config));
         *parsed = Some((stamp, Arc::clone(&config)));
         Ok(config)
+    }
+
+    /// Where there is no such file, Frigate takes "yaml" for every "yml" in its path.
+    fn path_as_frigate_finds_it(&self) -> PathBuf {
+        let yaml = self.path.to_str().map(|path| PathBuf::from(path.replace("yml", "yaml")));
+        match yaml {
+            Some(yaml) if !self.path.is_file() && yaml.is_file() => yaml,
+            _ => self.path.clone(),
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{info, warn};
 
-use crate::database::Database;
-use crate::files::Folders;
+use crate::database::{Database, DatabaseError};
+use crate::files::{Folders, Trouble};
 use crate::words::{CameraName, ReplayCamera, UnixTime};
 
 /// Where replay cameras leave something.
@@ -54,7 +54,7 @@ impl Yard {
         let mut cameras = self.folders.replay_cameras(&order.known, &mut files);
         match self.database.replay_cameras() {
             Ok(found) => cameras.extend(found),
-            Err(crate::database::DatabaseError::Missing(_)) => {}
+            Err(DatabaseError::Missing(_)) => {}
             Err(error) => swept.troubles.push(error.to_string()),
         }
         cameras.extend(order.litter.iter().map(|(camera, _)| camera.clone()));
@@ -64,22 +64,39 @@ impl Yard {
         if cameras.is_empty() {
             return swept;
         }
-        for camera in cameras.iter().take_while(|_| go_on()) {
-            self.folders.remove_own(camera, &mut files);
-            let (_, failed) = self.database.remove_rows(camera, &go_on);
-            swept.troubles.extend(failed.iter().map(|(table, error)| format!("{table}: {error}")));
-        }
+        // What names a camera that only a listing found must go last: cut short, the next sweep
+        // finds it again. The litter is remembered, so its clip can go at once.
+        let (listed, littered): (Vec<_>, Vec<_>) =
+            cameras.iter().partition(|camera| !order.litter.iter().any(|(of, _)| of == *camera));
+        self.remove_own(&littered, &mut swept, &mut files, &go_on);
         let others: Vec<ReplayCamera> = (order.known.iter().map(CameraName::replay))
             .chain(order.keep.clone())
             .filter(|camera| !cameras.contains(camera))
             .collect();
         let finished = go_on() && self.folders.remove_mixed(&cameras, &others, &mut files, &go_on);
+        if finished {
+            self.remove_own(&listed, &mut swept, &mut files, &go_on);
+        }
         swept.troubles.extend(files.iter().map(ToString::to_string));
         if finished && swept.troubles.is_empty() {
             swept.gone = order.litter.clone();
         }
         swept.cameras = cameras;
         swept
+    }
+
+    fn remove_own(
+        &self,
+        cameras: &[&ReplayCamera],
+        swept: &mut Swept,
+        files: &mut Vec<Trouble>,
+        go_on: impl Fn() -> bool,
+    ) {
+        for camera in cameras.iter().take_while(|_| go_on()) {
+            let (_, failed) = self.database.remove_rows(camera, &go_on);
+            swept.troubles.extend(failed.iter().map(|(table, error)| format!("{table}: {error}")));
+            self.folders.remove_own(camera, files);
+        }
     }
 }
 
@@ -133,5 +150,46 @@ impl Sweeps {
             }
             report(swept.gone);
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::fs;
+    use tempfile::TempDir;
+
+    /// Cut short anywhere, a sweep leaves enough for the next one to find the rest.
+    #[test]
+    fn a_sweep_that_is_cut_short_is_finished_by_the_next() {
+        for asked in 0..20u32 {
+            let dir = TempDir::new().unwrap();
+            let folders =
+                Folders { media: dir.path().to_owned(), replay: dir.path().join("replay") };
+            for file in [
+                "clips/thumbs/_replay_a/1.webp",
+                "clips/_replay_a-1.1-x.jpg",
+                "clips/review/thumb-_replay_a-1.1-x.webp",
+                "replay/_replay_b.mp4",
+                "clips/_replay_b-1.1-x.jpg",
+            ] {
+                let path = dir.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, b"x").unwrap();
+            }
+            let yard = Yard { folders, database: Database::at(dir.path().join("none.db")) };
+            let left = Cell::new(asked);
+            yard.sweep(&Order::default(), || left.replace(left.get().saturating_sub(1)) > 0);
+            yard.sweep(&Order::default(), || true);
+            for folder in ["clips", "clips/thumbs", "clips/review", "replay"] {
+                let names: Vec<_> = fs::read_dir(dir.path().join(folder))
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name())
+                    .filter(|name| name.to_string_lossy().contains("_replay_"))
+                    .collect();
+                assert!(names.is_empty(), "cut after {asked}: {names:?}");
+            }
+        }
     }
 }

@@ -75,9 +75,7 @@ fn same(ours: &Value, frigates: &Value) -> bool {
         }
         (Value::String(a), Value::Object(b)) => b.get("__float__").is_some_and(|b| b == a.as_str()),
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => ours == frigates,
     }
@@ -91,9 +89,7 @@ fn place(at: &Value) -> Option<String> {
         match part {
             Value::Number(index) if place.ends_with("track") => place += &format!("[{index}]"),
             part => {
-                let part = part
-                    .as_str()
-                    .map_or_else(|| part.to_string(), str::to_owned);
+                let part = part.as_str().map_or_else(|| part.to_string(), str::to_owned);
                 if part == "[key]" {
                     continue;
                 }
@@ -142,15 +138,7 @@ fn a_refusal_says_what_is_wrong_and_nothing_else() {
         let lines = case.resolve(None).unwrap_err();
         println!("{}: {lines:?}", case.name);
         // The derived interval and threshold are both wrong.
-        let most = if case.name == "bad_detect_fps_zero" {
-            2
-        } else {
-            1
-        };
-        assert!(
-            (1..=most).contains(&lines.len()),
-            "{}: {lines:?}",
-            case.name
-        );
+        let most = if case.name == "bad_detect_fps_zero" { 2 } else { 1 };
+        assert!((1..=most).contains(&lines.len()), "{}: {lines:?}", case.name);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use frigate_replay::wire::schemas;
+use frigate_replay::cli::schema::all;
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas"))
@@ -13,7 +13,7 @@ fn folder() -> &'static Path {
 #[test]
 fn the_files_are_those_of_the_types() {
     let mut names = BTreeSet::new();
-    for message in schemas::all() {
+    for message in all() {
         let path = folder().join(format!("{}.json", message.name));
         let file = fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(
@@ -32,7 +32,7 @@ fn the_files_are_those_of_the_types() {
 
 #[test]
 fn every_example_fits_its_schema_and_every_schema_has_one() {
-    for message in schemas::all() {
+    for message in all() {
         let schema = jsonschema::draft202012::new(&message.schema).unwrap();
         let examples = message.schema["examples"].as_array().unwrap();
         assert!(!examples.is_empty(), "{}", message.name);
@@ -45,7 +45,7 @@ fn every_example_fits_its_schema_and_every_schema_has_one() {
 
 #[test]
 fn a_schema_refuses_what_its_type_does_not_have() {
-    for message in schemas::all() {
+    for message in all() {
         let schema = jsonschema::draft202012::new(&message.schema).unwrap();
         let mut example = message.schema["examples"][0].clone();
         example["something_else"] = true.into();

@@ -14,7 +14,7 @@ use crate::wire::messages::{
 use crate::wire::requests::Verb;
 
 use super::settings_args::SettingsArgs;
-use super::{EXIT_USAGE, Failure, block_on};
+use super::{EXIT_USAGE, Failure, block_on, say};
 
 /// What to replay.
 #[derive(Args)]
@@ -147,29 +147,31 @@ pub fn status(args: StatusArgs) -> Result<(), Failure> {
         let mut client =
             Client::connect(&settings.bus, &settings.topics).await.map_err(Failure::new)?;
         for shown in client.snapshot().await.map_err(Failure::new)? {
-            show(&shown, args.json);
+            show(&shown, args.json)?;
         }
-        while args.watch {
+        if !args.watch {
+            client.close().await;
+            return Ok(());
+        }
+        loop {
             if let Some(shown) = client.next(None).await.map_err(Failure::new)? {
-                show(&shown, args.json);
+                show(&shown, args.json)?;
             }
         }
-        client.close().await;
-        Ok(())
     })?
 }
 
 fn show_response(response: &Response, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        println!("{}", json!({ "response": response }));
+        tell!("{}", json!({ "response": response }));
     }
     match (response.status, &response.data, &response.error) {
         (ResponseStatus::Ok, Some(data), _) => {
             if !as_json {
-                println!("ok: {} (job {})", data.replay_camera, data.job_id);
+                tell!("ok: {} (job {})", data.replay_camera, data.job_id);
             }
             for warning in &data.warnings {
-                eprintln!("warning: {warning}");
+                complain!("warning: {warning}");
             }
             Ok(())
         }
@@ -192,7 +194,7 @@ async fn watch_job(client: &mut Client, job_id: &str, as_json: bool) -> Result<(
     loop {
         let Some(shown) = client.next(None).await.map_err(Failure::new)? else { continue };
         if as_json {
-            show(&shown, true);
+            show(&shown, true)?;
         }
         let Shown::Job(message) = shown else { continue };
         let Some(job) = message.debug_replay else { continue };
@@ -216,31 +218,28 @@ async fn watch_job(client: &mut Client, job_id: &str, as_json: bool) -> Result<(
         };
         bar.finish_and_clear();
         if end.is_ok() && !as_json {
-            println!("live");
+            tell!("live");
         }
         return end;
     }
 }
 
-fn show(shown: &Shown, as_json: bool) {
+fn show(shown: &Shown, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let line = match shown {
+        return say(match shown {
             Shown::Available(online) => json!({ "available": online }),
             Shown::Session(session) => json!({ "session": session }),
             Shown::Job(job) => json!({ "job_state": job }),
             Shown::Info(info) => json!({ "info": info }),
-        };
-        println!("{line}");
-        return;
+        });
     }
-    match shown {
-        Shown::Available(online) => {
-            println!("worker   {}", if *online { "online" } else { "offline" });
-        }
-        Shown::Session(session) => println!("session  {}", session_line(session)),
-        Shown::Job(job) => println!("job      {}", job_line(job)),
-        Shown::Info(info) => println!("cameras  {}", cameras_line(info)),
-    }
+    say(match shown {
+        Shown::Available(true) => "worker   online".to_owned(),
+        Shown::Available(false) => "worker   offline".to_owned(),
+        Shown::Session(session) => format!("session  {}", session_line(session)),
+        Shown::Job(job) => format!("job      {}", job_line(job)),
+        Shown::Info(info) => format!("cameras  {}", cameras_line(info)),
+    })
 }
 
 fn session_line(session: &SessionMessage) -> String {

@@ -1,12 +1,15 @@
 //! `camera-config`: prints what the replay of a camera would run with.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::frigate_files::{self, CONFIG_PATH};
+use crate::config_file::ConfigFile;
+use crate::settings::{FRIGATE_CONFIG, frigate_env};
 use crate::words::REPLAY_PREFIX;
+
+use super::settings_args::environment;
+use super::{Failure, say};
 
 /// Prints the config that a replay of a camera would run with.
 ///
@@ -15,7 +18,7 @@ use crate::words::REPLAY_PREFIX;
 #[derive(clap::Args)]
 pub struct Args {
     /// Frigate's config; if it is not there, the same path with .yaml
-    #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
+    #[arg(long, value_name = "FILE", default_value = FRIGATE_CONFIG)]
     frigate_config: PathBuf,
     /// The camera to replay
     #[arg(long, value_name = "NAME")]
@@ -33,33 +36,28 @@ pub struct Args {
 struct Overrides(Map<String, Value>);
 
 fn parse_overrides(text: &str) -> Result<Overrides, String> {
-    serde_json::from_str(text)
-        .map(Overrides)
-        .map_err(|error| format!("no JSON object: {error}"))
+    serde_json::from_str(text).map(Overrides).map_err(|error| format!("no JSON object: {error}"))
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &Args) -> Result<(), Failure> {
     match resolve(args) {
-        Ok(resolved) => {
-            println!("{resolved:#}");
-            ExitCode::SUCCESS
-        }
+        Ok(resolved) => say(format_args!("{resolved:#}")),
         Err(lines) => {
             for line in lines {
-                eprintln!("{line}");
+                complain!("{line}");
             }
-            ExitCode::from(super::EXIT_FAILURE)
+            Err(Failure::silent())
         }
     }
 }
 
 fn resolve(args: &Args) -> Result<Value, Vec<String>> {
-    let config = frigate_files::load_config(&args.frigate_config)
-        .map_err(|error| vec![error.to_string()])?;
+    let file = ConfigFile::new(&args.frigate_config, frigate_env(&environment()));
+    let config = file.read().map_err(|error| vec![error.to_string()])?;
     let overrides = args.overrides.as_ref().map(|overrides| &overrides.0);
     let replay = config
-        .replay_camera(&frigate_files::env(), &args.camera, &args.clip, overrides)
+        .replay_camera(file.env(), &args.camera, &args.clip, overrides)
         .map_err(|error| error.lines())?;
     let warnings: Vec<String> = replay.warnings.iter().map(ToString::to_string).collect();
     Ok(json!({

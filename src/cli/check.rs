@@ -16,24 +16,24 @@ use super::{Failure, block_on};
 /// Shows the settings and tries everything that the worker needs. Fails if something is missing.
 pub fn check(args: SettingsArgs) -> Result<(), Failure> {
     let settings = args.settle()?;
-    println!("Settings");
+    tell!("Settings");
     for shown in &settings.shown {
-        println!("  {:20} {:45} {}", shown.name, shown.value, shown.source);
+        tell!("  {:20} {:45} {}", shown.name, shown.value, shown.source);
     }
     for note in &settings.notes {
-        println!("  note: {note}");
+        tell!("  note: {note}");
     }
     let mut report = Report::default();
-    println!("\nFrigate");
+    tell!("\nFrigate");
     config(&settings, &mut report);
     database(&settings, &mut report);
-    println!("\nFolders");
+    tell!("\nFolders");
     folders(&settings, &mut report);
-    println!("\nBroker");
+    tell!("\nBroker");
     block_on(broker(&settings, &mut report))?;
     match report.failed {
         0 => {
-            println!("\nEverything that the worker needs is there.");
+            tell!("\nEverything that the worker needs is there.");
             Ok(())
         }
         failed => Err(Failure::new(format!("{failed} of {} checks failed", report.tried))),
@@ -50,10 +50,10 @@ impl Report {
     fn add(&mut self, what: &str, outcome: Result<String, String>) {
         self.tried += 1;
         match outcome {
-            Ok(details) => println!("  ok      {what}: {details}"),
+            Ok(details) => tell!("  ok      {what}: {details}"),
             Err(problem) => {
                 self.failed += 1;
-                println!("  FAILED  {what}: {problem}");
+                tell!("  FAILED  {what}: {problem}");
             }
         }
     }
@@ -75,24 +75,22 @@ fn config(settings: &Settings, report: &mut Report) {
     report.add("config.yml", outcome);
     let findings = config.findings(file.env());
     for finding in &findings.file {
-        println!("          note: {finding}");
+        tell!("          note: {finding}");
     }
     for camera in &findings.cameras {
         for warning in &camera.warnings {
-            println!("          note: {warning}");
+            tell!("          note: {warning}");
         }
         for error in &camera.errors {
-            println!("          cannot be replayed: {error}");
+            tell!("          cannot be replayed: {error}");
         }
     }
 }
 
 fn database(settings: &Settings, report: &mut Report) {
     let database = Database::at(&settings.database);
-    let all_time = TimeRange {
-        start: UnixTime::from_secs(0),
-        end: crate::clock::now().plus(3600.0),
-    };
+    let all_time =
+        TimeRange { start: UnixTime::from_secs(0), end: crate::clock::now().plus(3600.0) };
     let path = settings.database.display();
     let outcome = database
         .bytes_of_last_hour(all_time.end)
@@ -142,7 +140,7 @@ async fn broker(settings: &Settings, report: &mut Report) {
         Err(error) => Err(error.to_string()),
     };
     report.add("requests", arrive);
-    println!("  note    {}", worker_line(client.snapshot().await));
+    tell!("  note    {}", worker_line(client.snapshot().await));
     client.close().await;
 }
 

@@ -54,8 +54,7 @@ pub struct DemoArgs {
 /// Shows a replay, then ends; with `--keep` once it is told to.
 pub fn demo(args: DemoArgs) -> Result<(), Failure> {
     let folder = Folder::make().map_err(|error| Failure::new(format!("demo folder: {error}")))?;
-    let shown = block_on(show(&args, &folder.path))?;
-    shown
+    block_on(show(&args, &folder.path))?
 }
 
 /// A folder that goes when the demo ends.
@@ -86,7 +85,10 @@ async fn show(args: &DemoArgs, folder: &Path) -> Result<(), Failure> {
     let port = broker.port;
     frigate_folder(folder, port)
         .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
-    println!("An MQTT broker listens on 127.0.0.1:{port}, and Frigate's files are in {}.", folder.display());
+    tell!(
+        "An MQTT broker listens on 127.0.0.1:{port}, and Frigate's files are in {}.",
+        folder.display()
+    );
     let settings = settings(folder)?;
     let (options, topics) = (settings.bus.clone(), settings.topics.clone());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -115,20 +117,20 @@ async fn show(args: &DemoArgs, folder: &Path) -> Result<(), Failure> {
 /// Starts a replay of the last ten minutes, waits until it is live, stops it, waits until it is gone.
 async fn play(client: &mut Client, base: &str) -> Result<(), Failure> {
     client.wait_until_online(Duration::from_secs(10)).await.map_err(Failure::new)?;
-    println!("\nA start is sent, as a Home Assistant automation would:\n");
+    tell!("\nA start is sent, as a Home Assistant automation would:\n");
     ask(client, Verb::Start, json!({"camera": "front", "last_seconds": 600}), base).await?;
     let job = client.wait_for_job(Duration::from_secs(30)).await.map_err(Failure::new)?;
     if job.status != JobStatus::Success {
         return Err(Failure::new(job.error_message.unwrap_or_else(|| "no replay".to_owned())));
     }
-    println!("\nThe replay is live. A stop is sent:\n");
+    tell!("\nThe replay is live. A stop is sent:\n");
     ask(client, Verb::Stop, json!({}), base).await?;
-    println!("\nThe replay is gone, with its clip and its camera.");
+    tell!("\nThe replay is gone, with its clip and its camera.");
     Ok(())
 }
 
 async fn ask(client: &mut Client, verb: Verb, request: Value, base: &str) -> Result<(), Failure> {
-    println!("  mosquitto_pub -t {base}/request/{} -m '{request}'\n", verb.as_str());
+    tell!("  mosquitto_pub -t {base}/request/{} -m '{request}'\n", verb.as_str());
     let response = client.ask(verb, request).await.map_err(Failure::new)?;
     match (response.status, response.error) {
         (ResponseStatus::Error, Some(refusal)) => Err(Failure::new(refusal.message)),
@@ -144,12 +146,12 @@ async fn tell(mut watcher: Client, base: String) {
         let payload = if payload.is_empty() { "(cleared)".to_owned() } else { payload };
         let line: String = payload.chars().take(150).collect();
         let more = if payload.chars().count() > 150 { " …" } else { "" };
-        println!("  {:6.3} s  {topic:38} {line}{more}", began.elapsed().as_secs_f64());
+        tell!("  {:6.3} s  {topic:38} {line}{more}", began.elapsed().as_secs_f64());
     }
 }
 
 async fn keep(port: u16, base: &str) {
-    println!(
+    tell!(
         "\nThe worker stays up until Ctrl-C. In another terminal:\n\n  \
          mosquitto_sub -p {port} -v -t '{base}/#'\n  \
          mosquitto_pub -p {port} -t {base}/request/start -m '{{\"camera\": \"front\", \"last_seconds\": 300}}'\n  \
@@ -168,15 +170,19 @@ struct Broker {
 
 impl Broker {
     async fn start(port: u16) -> Result<Self, Failure> {
-        let config = BrokerConfig::new()
-            .with_bind_address(([127, 0, 0, 1], port))
-            .with_storage(StorageConfig { backend: StorageBackend::Memory, enable_persistence: false, ..StorageConfig::default() });
+        let config = BrokerConfig::new().with_bind_address(([127, 0, 0, 1], port)).with_storage(
+            StorageConfig {
+                backend: StorageBackend::Memory,
+                enable_persistence: false,
+                ..StorageConfig::default()
+            },
+        );
         let mut broker = MqttBroker::with_config(config).await.map_err(Failure::new)?;
         let port = broker.local_addr().map_or(port, |address| address.port());
         let shutdown = broker.shutdown_handle();
         let running = tokio::spawn(async move {
             if let Err(error) = broker.run().await {
-                eprintln!("the embedded broker ended: {error}");
+                complain!("the embedded broker ended: {error}");
             }
         });
         Ok(Self { port, shutdown, running })

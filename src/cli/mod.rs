@@ -3,20 +3,36 @@
 //! Each command has a file of its own; this one only lists them and hands over. Here alone the
 //! program reads its environment, makes its runtime and decides how to log.
 
+/// Prints a line of a command that ends by itself: if nobody reads any more it just goes on.
+macro_rules! tell {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
+/// Prints a line to stderr.
+macro_rules! complain {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+
 mod ask;
 mod camera_config;
 mod check;
+mod clip;
 #[cfg(feature = "demo")]
 mod demo;
-mod frigate_files;
 mod purge;
 mod run;
-mod schema;
+pub mod schema;
 mod settings_args;
 
 use std::fmt;
 use std::future::Future;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -60,6 +76,7 @@ enum Command {
     /// Show the session and the job.
     Status(ask::StatusArgs),
     CameraConfig(camera_config::Args),
+    Clip(clip::Args),
     /// Show every setting, where it came from, and what can be reached.
     Check {
         #[command(flatten)]
@@ -110,7 +127,8 @@ pub fn main() -> ExitCode {
         Command::Start(args) => ask::start(args),
         Command::Stop(args) => ask::stop(args),
         Command::Status(args) => ask::status(args),
-        Command::CameraConfig(args) => return camera_config::run(&args),
+        Command::CameraConfig(args) => camera_config::run(&args),
+        Command::Clip(args) => clip::run(args),
         Command::Check { settings } => check::check(settings),
         Command::Purge { settings } => purge::purge(settings),
         Command::Healthcheck { settings } => run::healthcheck(settings),
@@ -120,7 +138,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                eprintln!("frigate-replay: {}", failure.message);
+                complain!("frigate-replay: {}", failure.message);
             }
             ExitCode::from(failure.code)
         }
@@ -138,11 +156,21 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(done)
 }
 
+/// Prints a line. Whoever reads us may have gone, as `head` does: that ends the command.
+fn say(line: impl fmt::Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{line}").map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::silent(),
+        _ => Failure::new(error),
+    })
+}
+
 /// Logs to stderr; `RUST_LOG` sets the level, `info` if it is not set.
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // It fails only if somebody logs already.
     let _ = match format {
         LogFormat::Text => log.with_target(false).try_init(),

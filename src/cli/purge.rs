@@ -25,7 +25,7 @@ pub fn purge(args: SettingsArgs) -> Result<(), Failure> {
     let troubles = sweep_media(&run::plan(settings).yard);
     for folder in [&path, &replay_dir] {
         match fs::remove_dir_all(folder) {
-            Ok(()) => println!("removed {}", folder.display()),
+            Ok(()) => tell!("removed {}", folder.display()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Failure::new(format!("{}: {error}", folder.display()))),
         }
@@ -35,7 +35,7 @@ pub fn purge(args: SettingsArgs) -> Result<(), Failure> {
     if topics_left + troubles > 0 {
         return Err(Failure::new("not everything could be removed; run purge again"));
     }
-    println!("nothing is left");
+    tell!("nothing is left");
     Ok(())
 }
 
@@ -51,10 +51,10 @@ async fn clear_topics(settings: &Settings, store: &Store) -> Result<usize, Failu
     let refused = client.clear(&topics).await.map_err(Failure::new)?;
     client.close().await;
     for topic in topics.iter().filter(|topic| !refused.iter().any(|(of, _)| of == *topic)) {
-        println!("cleared {topic}");
+        tell!("cleared {topic}");
     }
     for (topic, reason) in &refused {
-        eprintln!("the broker did not clear {topic}: {reason}");
+        complain!("the broker did not clear {topic}: {reason}");
     }
     Ok(refused.len())
 }
@@ -62,10 +62,10 @@ async fn clear_topics(settings: &Settings, store: &Store) -> Result<usize, Failu
 fn sweep_media(yard: &Yard) -> usize {
     let swept = yard.sweep(&Order::default(), || true);
     for camera in swept.cameras.iter().map(ReplayCamera::as_str) {
-        println!("removed what {camera} left");
+        tell!("removed what {camera} left");
     }
     for trouble in &swept.troubles {
-        eprintln!("{trouble}");
+        complain!("{trouble}");
     }
     swept.troubles.len()
 }

@@ -14,7 +14,7 @@ use crate::sweep::Yard;
 use crate::worker::{self, Plan, WorkerError};
 
 use super::settings_args::SettingsArgs;
-use super::{EXIT_SETTINGS, Failure, block_on, log_to_stderr};
+use super::{EXIT_SETTINGS, Failure, block_on, log_to_stderr, say};
 
 /// Runs the worker until it is asked to end.
 pub fn run(args: SettingsArgs) -> Result<(), Failure> {
@@ -65,7 +65,7 @@ pub fn plan(settings: Settings) -> Plan {
 }
 
 /// Ready once the process is asked to end: Ctrl-C, or a container's stop.
-fn termination() -> std::io::Result<impl Future<Output = ()>> {
+pub fn termination() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -82,11 +82,10 @@ pub fn healthcheck(args: SettingsArgs) -> Result<(), Failure> {
     let asked = block_on(health::ask(&settings.data_dir))?;
     let socket = health::socket_path(&settings.data_dir);
     match asked {
-        Err(error) => Err(Failure::new(format!("no worker answers at {}: {error}", socket.display()))),
-        Ok(health) if health.is_well() => {
-            println!("connected to the broker, the store can be written");
-            Ok(())
+        Err(error) => {
+            Err(Failure::new(format!("no worker answers at {}: {error}", socket.display())))
         }
+        Ok(health) if health.is_well() => say("connected to the broker, the store can be written"),
         Ok(health) => Err(Failure::new(match health.store_error {
             Some(error) => format!("the store cannot be written: {error}"),
             None => "not connected to the broker".to_owned(),

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::wire::schemas;
+use crate::frigate::{Env, FrigateConfig, camera_config_schema};
+use crate::wire::schemas::{self, CameraConfigSchema, MessageSchema};
 
-use super::Failure;
+use super::{Failure, say};
 
 /// What to print, and where to.
 #[derive(Args)]
@@ -22,7 +23,7 @@ pub struct SchemaArgs {
 
 /// Prints or writes the schemas.
 pub fn schema(args: SchemaArgs) -> Result<(), Failure> {
-    let mut all = schemas::all();
+    let mut all = all();
     if let Some(name) = &args.name {
         let names: Vec<&str> = all.iter().map(|schema| schema.name).collect();
         let names = names.join(", ");
@@ -49,11 +50,22 @@ pub fn schema(args: SchemaArgs) -> Result<(), Failure> {
             Value::Object(all.map(|one| (one.name.to_owned(), one.schema)).collect::<Map<_, _>>())
         }
     };
-    print!("{}", pretty(&shown));
-    Ok(())
+    say(format_args!("{shown:#}"))
+}
+
+/// Every message's schema, with the replay camera's config in its place.
+pub fn all() -> Vec<MessageSchema> {
+    let config = "cameras: {front: {detect: {enabled: true, width: 1280, height: 720, fps: 5}, \
+                  ffmpeg: {inputs: [{path: rtsp://camera.example/front}]}}}";
+    let clip = "/media/frigate/frigate-replay/_replay_front.mp4";
+    let example = FrigateConfig::parse(config)
+        .ok()
+        .and_then(|config| config.replay_camera(&Env::default(), "front", clip, None).ok())
+        .map_or(Value::Null, |resolved| resolved.camera_config);
+    schemas::all(&CameraConfigSchema { schema: camera_config_schema(), example })
 }
 
 /// As `schemas/` holds it.
-pub fn pretty(schema: &Value) -> String {
+fn pretty(schema: &Value) -> String {
     format!("{schema:#}\n")
 }

@@ -37,10 +37,7 @@ pub(super) fn inputs(camera: &Map, env: &Env, report: &mut Report<'_>) -> Vec<St
         }
     }
     if all_read {
-        let twice = roles
-            .iter()
-            .enumerate()
-            .find(|(index, role)| roles[..*index].contains(role));
+        let twice = roles.iter().enumerate().find(|(index, role)| roles[..*index].contains(role));
         if let Some((_, role)) = twice {
             report.error(
                 &path,
@@ -64,20 +61,12 @@ fn input(
     report: &mut Report<'_>,
 ) -> Option<Vec<String>> {
     let Some(map) = input.map() else {
-        report.error(
-            path,
-            input.source,
-            but_needs(&input.value, "a map of settings"),
-        );
+        report.error(path, input.source, but_needs(&input.value, "a map of settings"));
         return None;
     };
     for (key, node) in map.entries.iter().chain(&map.odd) {
         if !INPUT_FIELDS.contains(&key.as_str()) {
-            report.error(
-                &path.key(key),
-                node.source,
-                "is not a setting that Frigate knows here",
-            );
+            report.error(&path.key(key), node.source, "is not a setting that Frigate knows here");
         }
     }
     stream_address(map, input.source, path, env, report);
@@ -95,10 +84,7 @@ fn input(
         };
         let roles = ["record", "detect", "audio"];
         return Some(
-            roles[..if hears { 3 } else { 2 }]
-                .iter()
-                .map(|role| (*role).to_owned())
-                .collect(),
+            roles[..if hears { 3 } else { 2 }].iter().map(|role| (*role).to_owned()).collect(),
         );
     }
     let Some(roles) = roles else {
@@ -106,11 +92,7 @@ fn input(
         return None;
     };
     let Some(items) = roles.list() else {
-        report.error(
-            &path,
-            roles.source,
-            but_needs(&roles.value, "a list of roles"),
-        );
+        report.error(&path, roles.source, but_needs(&roles.value, "a list of roles"));
         return None;
     };
     let mut read = Vec::new();
@@ -150,11 +132,7 @@ fn stream_address(
     match env.fill_in(text) {
         Ok(_) => {}
         Err(unknown @ Unfilled::Unknown(_)) if !env.is_complete() => {
-            report.warn(
-                &path,
-                node.source,
-                format!("{unknown} of this process; Frigate needs it"),
-            );
+            report.warn(&path, node.source, format!("{unknown} of this process; Frigate needs it"));
         }
         Err(unfilled) => report.error(&path, node.source, unfilled.to_string()),
     }
@@ -184,19 +162,13 @@ pub(super) fn all(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'
 }
 
 fn is_on(map: &Map, section: &str) -> bool {
-    map.section(section)
-        .and_then(|section| section.bool("enabled"))
-        .unwrap_or(false)
+    map.section(section).and_then(|section| section.bool("enabled")).unwrap_or(false)
 }
 
 fn source_of(map: &Map, section: &str, key: &str) -> Source {
     let node = map.get(section);
-    let inner = node
-        .and_then(Node::map)
-        .and_then(|section| section.get(key));
-    inner
-        .or(node)
-        .map_or(Source::of(super::tree::Layer::Camera), |node| node.source)
+    let inner = node.and_then(Node::map).and_then(|section| section.get(key));
+    inner.or(node).map_or(Source::of(super::tree::Layer::Camera), |node| node.source)
 }
 
 fn assigned_roles(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'_>) {
@@ -220,9 +192,7 @@ fn assigned_roles(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'
 const SEGMENT_MAX_S: i128 = 60;
 
 fn segment_time(camera: &Map, report: &mut Report<'_>) {
-    let args = camera
-        .section("ffmpeg")
-        .and_then(|ffmpeg| ffmpeg.section("output_args"));
+    let args = camera.section("ffmpeg").and_then(|ffmpeg| ffmpeg.section("output_args"));
     let Some(node) = args.and_then(|args| args.get("record")) else {
         return;
     };
@@ -237,11 +207,7 @@ fn segment_time(camera: &Map, report: &mut Report<'_>) {
     let seconds = words
         .iter()
         .position(|word| *word == "-segment_time")
-        .map(|at| {
-            words
-                .get(at + 1)
-                .and_then(|seconds| super::python::int(seconds))
-        });
+        .map(|at| words.get(at + 1).and_then(|seconds| super::python::int(seconds)));
     let fault = match seconds {
         None => "has no -segment_time, which recording needs".to_owned(),
         Some(None) => "has a -segment_time without a whole number of seconds".to_owned(),
@@ -283,11 +249,7 @@ fn required_zones(camera: &Map, report: &mut Report<'_>) {
 pub(super) fn each_name(node: &Node) -> Vec<String> {
     match &node.value {
         Value::Text(text) => text.chars().map(String::from).collect(),
-        Value::List(items) => items
-            .iter()
-            .filter_map(Node::text)
-            .map(str::to_owned)
-            .collect(),
+        Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
         _ => Vec::new(),
     }
 }
@@ -299,43 +261,17 @@ fn profiles(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'_>) {
     let path = Path::Top.key("profiles");
     for (name, node) in &profiles.entries {
         let path = path.key(name);
-        if around
-            .profiles
-            .is_none_or(|defined| defined.get(name).is_none())
-        {
-            report.error(
-                &path,
-                node.source,
-                "is not defined in the top-level profiles section",
-            );
+        if around.profiles.is_none_or(|defined| defined.get(name).is_none()) {
+            report.error(&path, node.source, "is not defined in the top-level profiles section");
         }
         let Some(profile) = node.map() else {
             continue;
         };
         only_of_base(profile, camera, &["zones"], "a zone", &path, report);
-        only_of_base(
-            profile,
-            camera,
-            &["motion", "mask"],
-            "a motion mask",
-            &path,
-            report,
-        );
-        only_of_base(
-            profile,
-            camera,
-            &["objects", "mask"],
-            "an object mask",
-            &path,
-            report,
-        );
-        let filters = profile
-            .section("objects")
-            .and_then(|objects| objects.section("filters"));
-        for label in filters
-            .into_iter()
-            .flat_map(|filters| filters.entries.keys())
-        {
+        only_of_base(profile, camera, &["motion", "mask"], "a motion mask", &path, report);
+        only_of_base(profile, camera, &["objects", "mask"], "an object mask", &path, report);
+        let filters = profile.section("objects").and_then(|objects| objects.section("filters"));
+        for label in filters.into_iter().flat_map(|filters| filters.entries.keys()) {
             only_of_base(
                 profile,
                 camera,
@@ -357,10 +293,7 @@ fn only_of_base(
     path: &Path<'_>,
     report: &mut Report<'_>,
 ) {
-    let down = |map: &Map| {
-        at.iter()
-            .try_fold(map.clone(), |map, key| map.section(key).cloned())
-    };
+    let down = |map: &Map| at.iter().try_fold(map.clone(), |map, key| map.section(key).cloned());
     let Some(changed) = down(profile) else {
         return;
     };
@@ -377,10 +310,7 @@ fn only_of_base(
 }
 
 fn autotracking(camera: &Map, report: &mut Report<'_>) {
-    let Some(node) = camera
-        .section("onvif")
-        .and_then(|onvif| onvif.get("autotracking"))
-    else {
+    let Some(node) = camera.section("onvif").and_then(|onvif| onvif.get("autotracking")) else {
         return;
     };
     let Some(tracking) = node.map() else {
@@ -398,10 +328,7 @@ fn autotracking(camera: &Map, report: &mut Report<'_>) {
 
 /// Detection looks only where something moves.
 pub(super) fn motion_for_detection(camera: &Map, report: &mut Report<'_>) {
-    let moves = camera
-        .section("motion")
-        .and_then(|motion| motion.bool("enabled"))
-        .unwrap_or(true);
+    let moves = camera.section("motion").and_then(|motion| motion.bool("enabled")).unwrap_or(true);
     if is_on(camera, "detect") && !moves {
         let path = Path::Top.key("motion");
         let source = source_of(camera, "motion", "enabled");
@@ -421,10 +348,7 @@ fn enabled_globally(camera: &Map, around: &Surroundings<'_>, report: &mut Report
             report.error(
                 &path.key("enabled"),
                 source,
-                format!(
-                    "is on for camera {:?}, but the global {section} is off",
-                    around.camera
-                ),
+                format!("is on for camera {:?}, but the global {section} is off", around.camera),
             );
         }
     }

@@ -71,11 +71,7 @@ impl FrigateConfig {
             Value::List(_) => return Err(ConfigError::NotAMap("a list")),
             _ => return Err(ConfigError::NotAMap("a single value")),
         };
-        Ok(Self {
-            root,
-            lines,
-            label_map: None,
-        })
+        Ok(Self { root, lines, label_map: None })
     }
 
     /// The file that the config takes its model's label map from, or the `plus://` name of its
@@ -94,14 +90,9 @@ impl FrigateConfig {
     /// The cameras that can be named in a request, in the order of the file. Whether their settings
     /// are right is another question.
     pub fn cameras(&self) -> Vec<CameraName> {
-        let cameras = self
-            .root
-            .section("cameras")
-            .into_iter()
-            .flat_map(|cameras| cameras.entries.keys());
-        cameras
-            .filter_map(|name| CameraName::parse(name).ok())
-            .collect()
+        let cameras =
+            self.root.section("cameras").into_iter().flat_map(|cameras| cameras.entries.keys());
+        cameras.filter_map(|name| CameraName::parse(name).ok()).collect()
     }
 
     /// The config of the camera that replays `camera` from the clip at `clip_path` (as Frigate sees
@@ -155,10 +146,7 @@ impl FrigateConfig {
             return Err(ReplayConfigError::Config(report.errors));
         }
         let known = self.cameras().iter().map(CameraName::to_string).collect();
-        Err(ReplayConfigError::UnknownCamera {
-            camera: camera.to_owned(),
-            known,
-        })
+        Err(ReplayConfigError::UnknownCamera { camera: camera.to_owned(), known })
     }
 
     fn resolve(
@@ -180,11 +168,7 @@ impl FrigateConfig {
                 lay_over(camera, overrides);
             }
             None => {
-                report.error(
-                    &Path::Top,
-                    node.source,
-                    but_needs(&node.value, "a map of settings"),
-                );
+                report.error(&Path::Top, node.source, but_needs(&node.value, "a map of settings"));
                 return Err(report.errors);
             }
         }
@@ -216,34 +200,21 @@ impl FrigateConfig {
             return Err(report.errors);
         }
         let camera_config = replay_camera::build(&camera, clip_path);
-        Ok(ReplayCameraConfig {
-            camera_config,
-            warnings: report.warnings,
-        })
+        Ok(ReplayCameraConfig { camera_config, warnings: report.warnings })
     }
 
     /// The camera's name and those of its zones must fit, and not stand for two things.
     fn check_name(&self, name: &str, node: &Node, report: &mut Report<'_>) {
-        let at_camera = Source {
-            layer: Layer::Camera,
-            ..node.source
-        };
+        let at_camera = Source { layer: Layer::Camera, ..node.source };
         if let Err(fault) = CameraName::parse(name) {
-            report.error(
-                &Path::Top,
-                at_camera,
-                format!("the name does not fit: {fault}"),
-            );
+            report.error(&Path::Top, at_camera, format!("the name does not fit: {fault}"));
         }
         if let Some(own) = node.map().and_then(|camera| camera.get("name"))
             && let Some(Err(fault)) = own.text().map(CameraName::parse)
         {
             report.error(
                 &Path::Top.key("name"),
-                Source {
-                    layer: Layer::Camera,
-                    ..own.source
-                },
+                Source { layer: Layer::Camera, ..own.source },
                 fault.to_string(),
             );
         }
@@ -255,46 +226,23 @@ impl FrigateConfig {
             let message = format!(
                 "camera {replay} stands in the file, too; a replay of {name} takes its place"
             );
-            report.warn(
-                &Path::Top,
-                Source {
-                    layer: Layer::Camera,
-                    ..taken.source
-                },
-                message,
-            );
+            report.warn(&Path::Top, Source { layer: Layer::Camera, ..taken.source }, message);
         }
         let path = Path::Top.key("zones");
         let zones = node.map().and_then(|camera| camera.section("zones"));
         for (zone, node) in zones.into_iter().flat_map(|zones| &zones.entries) {
             if cameras.get(zone).is_some() || *zone == replay {
-                let source = Source {
-                    layer: Layer::Camera,
-                    ..node.source
-                };
-                report.error(
-                    &path.key(zone),
-                    source,
-                    "a zone cannot have the name of a camera",
-                );
+                let source = Source { layer: Layer::Camera, ..node.source };
+                report.error(&path.key(zone), source, "a zone cannot have the name of a camera");
             }
         }
-        let others = cameras
-            .entries
-            .iter()
-            .filter(|(other, _)| *other != name && **other != replay);
+        let others =
+            cameras.entries.iter().filter(|(other, _)| *other != name && **other != replay);
         for (other, zone) in others
             .filter_map(|(other, node)| Some((other, node.map()?.section("zones")?.get(name)?)))
         {
-            let source = Source {
-                layer: Layer::Camera,
-                ..zone.source
-            };
-            report.error(
-                &Path::Top,
-                source,
-                format!("camera {other} has a zone of the same name"),
-            );
+            let source = Source { layer: Layer::Camera, ..zone.source };
+            report.error(&Path::Top, source, format!("camera {other} has a zone of the same name"));
         }
     }
 
@@ -323,11 +271,7 @@ impl FrigateConfig {
 
     /// `environment_vars:` of the file, as far as placeholders can name them.
     fn environment_vars(&self) -> impl Iterator<Item = (String, String)> {
-        let vars = self
-            .root
-            .section("environment_vars")
-            .into_iter()
-            .flat_map(|vars| &vars.entries);
+        let vars = self.root.section("environment_vars").into_iter().flat_map(|vars| &vars.entries);
         vars.filter(|(name, _)| name.starts_with(ENV_PREFIX))
             .filter_map(|(name, node)| Some((name.clone(), node.text()?.to_owned())))
     }
@@ -336,32 +280,20 @@ impl FrigateConfig {
     pub fn findings(&self, env: &Env) -> FileFindings {
         let mut report = Report::on_file(&self.lines);
         let mut globals = self.globals();
-        migrate::migrate(
-            &migrate::version(&self.root),
-            &mut globals,
-            &mut Map::default(),
-        );
+        migrate::migrate(&migrate::version(&self.root), &mut globals, &mut Map::default());
         self.check_globals(&mut globals, &mut report);
         resolve::check_size_is_whole(globals.get("detect"), &mut report);
         let of_globals = report.errors.clone();
         self.check_rest(&globals, &mut report);
         report.errors.extend(self.own_settings(env).errors);
-        let mut findings = FileFindings {
-            file: report.errors,
-            cameras: Vec::new(),
-        };
+        let mut findings = FileFindings { file: report.errors, cameras: Vec::new() };
         let Some(cameras) = self.root.section("cameras") else {
-            findings
-                .file
-                .extend(
-                    self.find_camera("")
-                        .err()
-                        .into_iter()
-                        .flat_map(|error| match error {
-                            ReplayConfigError::Config(errors) => errors,
-                            _ => Vec::new(),
-                        }),
-                );
+            findings.file.extend(self.find_camera("").err().into_iter().flat_map(
+                |error| match error {
+                    ReplayConfigError::Config(errors) => errors,
+                    _ => Vec::new(),
+                },
+            ));
             return findings;
         };
         for (name, node) in &cameras.entries {
@@ -369,26 +301,12 @@ impl FrigateConfig {
                 Ok(resolved) => (Vec::new(), resolved.warnings),
                 Err(errors) => (errors, Vec::new()),
             };
-            let errors = errors
-                .into_iter()
-                .filter(|error| !of_globals.contains(error))
-                .collect();
-            findings.cameras.push(CameraFindings {
-                camera: name.clone(),
-                errors,
-                warnings,
-            });
+            let errors = errors.into_iter().filter(|error| !of_globals.contains(error)).collect();
+            findings.cameras.push(CameraFindings { camera: name.clone(), errors, warnings });
         }
         for (name, node) in &cameras.odd {
             let mut report = Report::on_camera(name, &self.lines);
-            report.error(
-                &Path::Top,
-                Source {
-                    layer: Layer::Camera,
-                    ..node.source
-                },
-                NAME_NOT_TEXT,
-            );
+            report.error(&Path::Top, Source { layer: Layer::Camera, ..node.source }, NAME_NOT_TEXT);
             findings.cameras.push(CameraFindings {
                 camera: name.clone(),
                 errors: report.errors,
@@ -404,11 +322,7 @@ impl FrigateConfig {
             let known = fields::OTHER_TOP_LEVEL.contains(&key.as_str())
                 || fields::find(&fields::GLOBALS, key).is_some();
             if !known {
-                report.error(
-                    &Path::Top.key(key),
-                    node.source,
-                    "is no section that Frigate knows",
-                );
+                report.error(&Path::Top.key(key), node.source, "is no section that Frigate knows");
             }
         }
         for (key, node) in &self.root.odd {
@@ -419,16 +333,10 @@ impl FrigateConfig {
             );
         }
         if self.root.get("mqtt").is_none() {
-            report.error(
-                &Path::Top.key("mqtt"),
-                Source::of(Layer::Global),
-                "is missing",
-            );
+            report.error(&Path::Top.key("mqtt"), Source::of(Layer::Global), "is missing");
         }
         let on = |map: &Map, section: &str| {
-            map.section(section)
-                .and_then(|section| section.bool("enabled"))
-                .unwrap_or(false)
+            map.section(section).and_then(|section| section.bool("enabled")).unwrap_or(false)
         };
         let hears = |node: &Node| node.map().is_some_and(|camera| on(camera, "audio"));
         let any_hears = on(globals, "audio")
@@ -469,10 +377,6 @@ const NAME_NOT_TEXT: &str = "the name of a camera must be text: write it in quot
 /// Frigate fills in placeholders in the path of the clip, too.
 fn check_clip_path(clip_path: &str, env: &Env, report: &mut Report<'_>) {
     if let Err(fault) = env.fill_in(clip_path) {
-        report.error(
-            &Path::Top.key("clip path"),
-            Source::of(Layer::Global),
-            fault.to_string(),
-        );
+        report.error(&Path::Top.key("clip path"), Source::of(Layer::Global), fault.to_string());
     }
 }

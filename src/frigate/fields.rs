@@ -104,20 +104,8 @@ pub(super) enum Fate {
 }
 
 const fn field(name: &'static str, kind: Kind, preset: Preset, doc: &'static str) -> Field {
-    let range = Range {
-        at_least: None,
-        above: None,
-        at_most: None,
-    };
-    Field {
-        name,
-        kind,
-        preset,
-        nullable: false,
-        range,
-        fate: Fate::Carried,
-        doc,
-    }
+    let range = Range { at_least: None, above: None, at_most: None };
+    Field { name, kind, preset, nullable: false, range, fate: Fate::Carried, doc }
 }
 
 const fn flag(name: &'static str, preset: bool, doc: &'static str) -> Field {
@@ -189,33 +177,19 @@ impl Field {
 }
 
 const fn closed(doc: &'static str, fields: &'static [Field]) -> Section {
-    Section {
-        fields,
-        unknown: Unknown::Refused,
-        doc,
-    }
+    Section { fields, unknown: Unknown::Refused, doc }
 }
 
 const fn partly_read(fields: &'static [Field]) -> Section {
-    Section {
-        fields,
-        unknown: Unknown::Unread,
-        doc: "",
-    }
+    Section { fields, unknown: Unknown::Unread, doc: "" }
 }
 
 const COORDINATES: &str = "Corners of a polygon, x,y,x,y,… as fractions of the frame: one text, or \
                            a list of texts.";
 
 /// The sections that a replay takes over and an override may name, in Frigate's order.
-pub(super) const REPLAYED: [&str; 6] = [
-    "detect",
-    "objects",
-    "zones",
-    "motion",
-    "lpr",
-    "face_recognition",
-];
+pub(super) const REPLAYED: [&str; 6] =
+    ["detect", "objects", "zones", "motion", "lpr", "face_recognition"];
 
 pub(super) static DETECT: Section = closed(
     "How frames are fed to the detector and objects are followed.",
@@ -224,96 +198,46 @@ pub(super) static DETECT: Section = closed(
         int("height", 0, "Height of the frames, in pixels.").maybe(),
         int("width", 0, "Width of the frames, in pixels.").maybe(),
         int("fps", 5, "Frames per second that are looked at."),
-        int(
-            "min_initialized",
-            0,
-            "Detections in a row before an object counts.",
-        )
-        .maybe()
-        .at_least(2.0)
-        .lost(),
-        int(
-            "max_disappeared",
-            0,
-            "Frames without a detection before an object is gone.",
-        )
-        .maybe()
-        .lost(),
+        int("min_initialized", 0, "Detections in a row before an object counts.")
+            .maybe()
+            .at_least(2.0)
+            .lost(),
+        int("max_disappeared", 0, "Frames without a detection before an object is gone.")
+            .maybe()
+            .lost(),
         section("stationary", &STATIONARY),
-        int(
-            "annotation_offset",
-            0,
-            "Shift of the boxes drawn on recordings, in milliseconds.",
-        ),
+        int("annotation_offset", 0, "Shift of the boxes drawn on recordings, in milliseconds."),
     ],
 );
 
 static STATIONARY: Section = closed(
     "Objects that stand still.",
     &[
-        int(
-            "interval",
-            0,
-            "Frames between two looks at a stationary object.",
-        )
-        .maybe()
-        .above(0.0),
-        int(
-            "threshold",
-            0,
-            "Frames without motion before an object is stationary.",
-        )
-        .maybe()
-        .at_least(1.0),
+        int("interval", 0, "Frames between two looks at a stationary object.").maybe().above(0.0),
+        int("threshold", 0, "Frames without motion before an object is stationary.")
+            .maybe()
+            .at_least(1.0),
         section("max_frames", &MAX_FRAMES),
-        flag(
-            "classifier",
-            true,
-            "Whether a classifier confirms that an object stands still.",
-        ),
+        flag("classifier", true, "Whether a classifier confirms that an object stands still."),
     ],
 );
 
 static MAX_FRAMES: Section = closed(
     "How long stationary objects are followed.",
     &[
-        int(
-            "default",
-            0,
-            "Frames for every label that has no number of its own.",
-        )
-        .maybe()
-        .at_least(1.0),
-        field(
-            "objects",
-            Kind::MapOfInt,
-            Preset::Empty,
-            "Frames for each label.",
-        ),
+        int("default", 0, "Frames for every label that has no number of its own.")
+            .maybe()
+            .at_least(1.0),
+        field("objects", Kind::MapOfInt, Preset::Empty, "Frames for each label."),
     ],
 );
 
 pub(super) static OBJECTS: Section = closed(
     "Which objects are followed, and which detections count.",
     &[
-        field(
-            "track",
-            Kind::Texts,
-            Preset::Texts(&["person"]),
-            "Labels that are followed.",
-        ),
-        field(
-            "filters",
-            Kind::MapOf(&FILTER),
-            Preset::Empty,
-            "Filters for each label.",
-        ),
-        field(
-            "mask",
-            Kind::MapOfNullable(&MASK),
-            Preset::Empty,
-            "Masks for every label, by id.",
-        ),
+        field("track", Kind::Texts, Preset::Texts(&["person"]), "Labels that are followed."),
+        field("filters", Kind::MapOf(&FILTER), Preset::Empty, "Filters for each label."),
+        field("mask", Kind::MapOfNullable(&MASK), Preset::Empty, "Masks for every label, by id."),
         unread("raw_mask"),
         unread("genai"),
     ],
@@ -322,12 +246,7 @@ pub(super) static OBJECTS: Section = closed(
 pub(super) static FILTER: Section = closed(
     "What a detection of one label must be like to count.",
     &[
-        field(
-            "min_area",
-            Kind::Area,
-            Preset::Int(0),
-            "Smallest area of the box, in pixels.",
-        ),
+        field("min_area", Kind::Area, Preset::Int(0), "Smallest area of the box, in pixels."),
         field(
             "max_area",
             Kind::Area,
@@ -335,23 +254,10 @@ pub(super) static FILTER: Section = closed(
             "Largest area of the box, in pixels.",
         ),
         float("min_ratio", 0.0, "Smallest width / height of the box."),
-        float(
-            "max_ratio",
-            24_000_000.0,
-            "Largest width / height of the box.",
-        ),
+        float("max_ratio", 24_000_000.0, "Largest width / height of the box."),
         float("threshold", 0.7, "Median score at which the object counts."),
-        float(
-            "min_score",
-            0.5,
-            "Score below which a detection is dropped.",
-        ),
-        field(
-            "mask",
-            Kind::MapOfNullable(&MASK),
-            Preset::Empty,
-            "Masks for this label, by id.",
-        ),
+        float("min_score", 0.5, "Score below which a detection is dropped."),
+        field("mask", Kind::MapOfNullable(&MASK), Preset::Empty, "Masks for this label, by id."),
         unread("raw_mask"),
     ],
 );
@@ -361,26 +267,9 @@ pub(super) static MASK: Section = closed(
     &[
         text("friendly_name", "Name shown to people."),
         flag("enabled", true, "Whether the mask holds."),
-        field(
-            "coordinates",
-            Kind::TextOrTexts,
-            Preset::Text(""),
-            COORDINATES,
-        ),
-        field(
-            "raw_coordinates",
-            Kind::TextOrTexts,
-            Preset::Text(""),
-            COORDINATES,
-        )
-        .computed(),
-        flag(
-            "enabled_in_config",
-            true,
-            "Whether the mask held in the config.",
-        )
-        .maybe()
-        .computed(),
+        field("coordinates", Kind::TextOrTexts, Preset::Text(""), COORDINATES),
+        field("raw_coordinates", Kind::TextOrTexts, Preset::Text(""), COORDINATES).computed(),
+        flag("enabled_in_config", true, "Whether the mask held in the config.").maybe().computed(),
     ],
 );
 
@@ -388,16 +277,10 @@ pub(super) static MOTION: Section = closed(
     "What counts as motion.",
     &[
         flag("enabled", true, "Whether motion is looked for."),
-        int("threshold", 30, "Difference of a pixel that counts.")
-            .at_least(1.0)
-            .at_most(255.0),
-        float(
-            "lightning_threshold",
-            0.8,
-            "Changed part of the frame that is taken for lightning.",
-        )
-        .at_least(0.3)
-        .at_most(1.0),
+        int("threshold", 30, "Difference of a pixel that counts.").at_least(1.0).at_most(255.0),
+        float("lightning_threshold", 0.8, "Changed part of the frame that is taken for lightning.")
+            .at_least(0.3)
+            .at_most(1.0),
         float(
             "skip_motion_threshold",
             0.0,
@@ -406,44 +289,14 @@ pub(super) static MOTION: Section = closed(
         .maybe()
         .at_least(0.0)
         .at_most(1.0),
-        flag(
-            "improve_contrast",
-            true,
-            "Whether contrast is raised first.",
-        ),
-        int(
-            "contour_area",
-            10,
-            "Smallest area that counts, in pixels of the scaled frame.",
-        )
-        .or_null(),
-        float(
-            "delta_alpha",
-            0.2,
-            "Weight of a new frame in the averaged difference.",
-        ),
-        float(
-            "frame_alpha",
-            0.01,
-            "Weight of a new frame in the averaged background.",
-        ),
-        int(
-            "frame_height",
-            100,
-            "Height that frames are scaled to, in pixels.",
-        )
-        .or_null(),
-        field(
-            "mask",
-            Kind::MapOfNullable(&MASK),
-            Preset::Empty,
-            "Masks, by id.",
-        ),
-        int(
-            "mqtt_off_delay",
-            30,
-            "Seconds after the last motion until it is reported over.",
-        ),
+        flag("improve_contrast", true, "Whether contrast is raised first."),
+        int("contour_area", 10, "Smallest area that counts, in pixels of the scaled frame.")
+            .or_null(),
+        float("delta_alpha", 0.2, "Weight of a new frame in the averaged difference."),
+        float("frame_alpha", 0.01, "Weight of a new frame in the averaged background."),
+        int("frame_height", 100, "Height that frames are scaled to, in pixels.").or_null(),
+        field("mask", Kind::MapOfNullable(&MASK), Preset::Empty, "Masks, by id."),
+        int("mqtt_off_delay", 30, "Seconds after the last motion until it is reported over."),
         flag("enabled_in_config", true, "").maybe().lost(),
         unread("raw_mask"),
     ],
@@ -455,25 +308,16 @@ pub(super) static ZONE: Section = Section {
     fields: &[
         text("friendly_name", "Name shown to people."),
         flag("enabled", true, "Whether the zone is looked at."),
-        flag(
-            "enabled_in_config",
-            true,
-            "Whether the zone was looked at in the config.",
-        )
-        .maybe()
-        .computed(),
+        flag("enabled_in_config", true, "Whether the zone was looked at in the config.")
+            .maybe()
+            .computed(),
         field(
             "filters",
             Kind::MapOf(&FILTER),
             Preset::Empty,
             "Filters that hold in this zone, for each label.",
         ),
-        field(
-            "coordinates",
-            Kind::TextOrTexts,
-            Preset::Required,
-            COORDINATES,
-        ),
+        field("coordinates", Kind::TextOrTexts, Preset::Required, COORDINATES),
         field(
             "distances",
             Kind::Distances,
@@ -481,25 +325,11 @@ pub(super) static ZONE: Section = Section {
             "Real lengths of the four sides, as texts.",
         )
         .or_null(),
-        int(
-            "inertia",
-            3,
-            "Frames in a row before an object is in the zone.",
-        )
-        .above(0.0),
-        int(
-            "loitering_time",
-            0,
-            "Seconds in the zone before an object loiters.",
-        )
-        .at_least(0.0),
-        float(
-            "speed_threshold",
-            0.0,
-            "Speed below which an object is not in the zone.",
-        )
-        .maybe()
-        .at_least(0.1),
+        int("inertia", 3, "Frames in a row before an object is in the zone.").above(0.0),
+        int("loitering_time", 0, "Seconds in the zone before an object loiters.").at_least(0.0),
+        float("speed_threshold", 0.0, "Speed below which an object is not in the zone.")
+            .maybe()
+            .at_least(0.1),
         field(
             "objects",
             Kind::OneOrTexts,
@@ -513,20 +343,12 @@ pub(super) static LPR: Section = closed(
     "License plates.",
     &[
         flag("enabled", false, "Whether license plates are read."),
-        int(
-            "expire_time",
-            3,
-            "Seconds until a plate that is not seen any more is forgotten.",
-        )
-        .above(0.0),
+        int("expire_time", 3, "Seconds until a plate that is not seen any more is forgotten.")
+            .above(0.0),
         int("min_area", 1000, "Smallest plate that is read, in pixels."),
-        int(
-            "enhancement",
-            0,
-            "How strongly a plate's picture is enhanced.",
-        )
-        .at_least(0.0)
-        .at_most(10.0),
+        int("enhancement", 0, "How strongly a plate's picture is enhanced.")
+            .at_least(0.0)
+            .at_most(10.0),
     ],
 );
 
@@ -534,11 +356,7 @@ pub(super) static FACE_RECOGNITION: Section = closed(
     "Faces.",
     &[
         flag("enabled", false, "Whether faces are recognized."),
-        int(
-            "min_area",
-            750,
-            "Smallest face that is looked at, in pixels.",
-        ),
+        int("min_area", 750, "Smallest face that is looked at, in pixels."),
     ],
 );
 
@@ -563,12 +381,7 @@ static LPR_GLOBAL: Section = closed(
         int("enhancement", 0, "").at_least(0.0).at_most(10.0),
         flag("debug_save_plates", false, ""),
         text("device", ""),
-        field(
-            "replace_rules",
-            Kind::ListOf(&REPLACE_RULE),
-            Preset::Absent,
-            "",
-        ),
+        field("replace_rules", Kind::ListOf(&REPLACE_RULE), Preset::Absent, ""),
     ],
 );
 
@@ -602,35 +415,18 @@ static RECORD: Section = partly_read(&[flag("enabled", false, "").absent()]);
 static AUDIO: Section = partly_read(&[flag("enabled", false, "").absent()]);
 static REVIEW: Section = partly_read(&[
     field("alerts", Kind::Section(&REVIEW_ITEMS), Preset::Absent, ""),
-    field(
-        "detections",
-        Kind::Section(&REVIEW_ITEMS),
-        Preset::Absent,
-        "",
-    ),
+    field("detections", Kind::Section(&REVIEW_ITEMS), Preset::Absent, ""),
 ]);
-static REVIEW_ITEMS: Section = partly_read(&[field(
-    "required_zones",
-    Kind::OneOrTexts,
-    Preset::Absent,
-    "",
-)]);
-static ONVIF: Section = partly_read(&[field(
-    "autotracking",
-    Kind::Section(&AUTOTRACKING),
-    Preset::Absent,
-    "",
-)]);
+static REVIEW_ITEMS: Section =
+    partly_read(&[field("required_zones", Kind::OneOrTexts, Preset::Absent, "")]);
+static ONVIF: Section =
+    partly_read(&[field("autotracking", Kind::Section(&AUTOTRACKING), Preset::Absent, "")]);
 static AUTOTRACKING: Section = partly_read(&[
     flag("enabled", false, "").absent(),
     field("required_zones", Kind::Texts, Preset::Absent, ""),
 ]);
-static FFMPEG: Section = partly_read(&[field(
-    "output_args",
-    Kind::Section(&OUTPUT_ARGS),
-    Preset::Absent,
-    "",
-)]);
+static FFMPEG: Section =
+    partly_read(&[field("output_args", Kind::Section(&OUTPUT_ARGS), Preset::Absent, "")]);
 static OUTPUT_ARGS: Section = partly_read(&[
     field("record", Kind::TextOrTexts, Preset::Absent, ""),
     field("detect", Kind::TextOrTexts, Preset::Absent, ""),
@@ -666,12 +462,7 @@ pub(super) static CAMERA: Section = closed(
         text("friendly_name", "").absent(),
         flag("enabled", true, "").absent(),
         flag("enabled_in_config", true, "").absent().or_null(),
-        field(
-            "type",
-            Kind::Choice(&["generic", "lpr"]),
-            Preset::Absent,
-            "",
-        ),
+        field("type", Kind::Choice(&["generic", "lpr"]), Preset::Absent, ""),
         text("webui_url", "").absent(),
         int("best_image_timeout", 60, "").absent(),
         optional("detect", &DETECT),

@@ -40,11 +40,7 @@ pub(super) fn build(camera: &Map, clip_path: &str) -> Json {
 /// Every carried setting of a section. Motion leaves out an empty map of masks.
 fn full(map: &Map, section: &Section, sparse_masks: bool) -> Object<String, Json> {
     let mut object = Object::new();
-    for field in section
-        .fields
-        .iter()
-        .filter(|field| field.fate == Fate::Carried)
-    {
+    for field in section.fields.iter().filter(|field| field.fate == Fate::Carried) {
         let Some(node) = map.get(field.name) else {
             continue;
         };
@@ -87,9 +83,7 @@ fn zones(camera: &Map) -> Json {
     };
     each(zones, |zone| {
         let mut object = sparse(zone, fields::ZONE.fields);
-        if let Some(filters) = zone
-            .section("filters")
-            .filter(|filters| !filters.entries.is_empty())
+        if let Some(filters) = zone.section("filters").filter(|filters| !filters.entries.is_empty())
         {
             object.insert("filters".to_owned(), each(filters, zone_filter));
         }
@@ -138,10 +132,7 @@ fn is_preset(node: &Node, field: &Field) -> bool {
         (Value::Text(value), Preset::Text(preset)) => value == preset,
         (Value::List(values), Preset::Texts(preset)) => {
             values.len() == preset.len()
-                && values
-                    .iter()
-                    .zip(preset)
-                    .all(|(value, preset)| value.text() == Some(preset))
+                && values.iter().zip(preset).all(|(value, preset)| value.text() == Some(preset))
         }
         _ => false,
     }
@@ -168,11 +159,8 @@ fn plain(node: &Node) -> Json {
         },
         Value::Text(text) => Json::String(text.clone()),
         Value::List(items) => Json::Array(items.iter().map(plain).collect()),
-        Value::Map(map) => Json::Object(
-            map.entries
-                .iter()
-                .map(|(key, node)| (key.clone(), plain(node)))
-                .collect(),
-        ),
+        Value::Map(map) => {
+            Json::Object(map.entries.iter().map(|(key, node)| (key.clone(), plain(node))).collect())
+        }
     }
 }

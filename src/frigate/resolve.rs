@@ -11,10 +11,7 @@ use super::scalar::quoted;
 use super::tree::{Layer, Map, Node, Source, Value, lay_below};
 
 /// The detect frame that Frigate falls back to when it cannot ask the stream, in pixels.
-const FALLBACK_FRAME: Frame = Frame {
-    width: 1280,
-    height: 720,
-};
+const FALLBACK_FRAME: Frame = Frame { width: 1280, height: 720 };
 
 /// Score below which a detection of an attribute is dropped, where global filters are written.
 const ATTRIBUTE_MIN_SCORE: f64 = 0.7;
@@ -27,9 +24,8 @@ pub(super) fn id_in_filters(id: &str) -> String {
 /// Global filters, once there are any, bring a filter for each attribute along.
 pub(super) fn add_attribute_filters(globals: &mut Map, attributes: &[String]) {
     let objects = globals.get_mut("objects").and_then(Node::map_mut);
-    let Some(filters) = objects
-        .and_then(|objects| objects.get_mut("filters"))
-        .and_then(Node::map_mut)
+    let Some(filters) =
+        objects.and_then(|objects| objects.get_mut("filters")).and_then(Node::map_mut)
     else {
         return;
     };
@@ -43,10 +39,8 @@ pub(super) fn add_attribute_filters(globals: &mut Map, attributes: &[String]) {
             None => {
                 let mut filter = Map::default();
                 filter.insert("min_score", score());
-                filters.insert(
-                    label.as_str(),
-                    Node::new(Value::Map(Box::new(filter)), Layer::Global),
-                );
+                filters
+                    .insert(label.as_str(), Node::new(Value::Map(Box::new(filter)), Layer::Global));
             }
         }
     }
@@ -62,28 +56,17 @@ pub(super) fn lay_globals_below(camera: &mut Map, globals: &Map) {
         if let (Some(map), "lpr" | "face_recognition") = (lower.map_mut(), field.name)
             && let Some(section) = camera_section(field.name)
         {
-            map.entries
-                .retain(|key, _| fields::find(section, key).is_some());
+            map.entries.retain(|key, _| fields::find(section, key).is_some());
         }
         match (camera.get_mut(field.name), lower.value) {
             (None, value) => {
                 if fields::find(&fields::CAMERA, field.name).is_some() {
-                    camera.insert(
-                        field.name,
-                        Node {
-                            value,
-                            source: lower.source,
-                        },
-                    );
+                    camera.insert(field.name, Node { value, source: lower.source });
                 }
             }
-            (
-                Some(Node {
-                    value: Value::Map(upper),
-                    ..
-                }),
-                Value::Map(lower),
-            ) => lay_below(upper, *lower),
+            (Some(Node { value: Value::Map(upper), .. }), Value::Map(lower)) => {
+                lay_below(upper, *lower)
+            }
             _ => {}
         }
     }
@@ -111,17 +94,11 @@ pub(super) fn check_size_is_whole(detect: Option<&Node>, report: &mut Report<'_>
         (Some(alone), None) | (None, Some(alone)) => alone,
         _ => return true,
     };
-    let layer = if alone.source.layer == Layer::Overrides {
-        Layer::Overrides
-    } else {
-        node.source.layer
-    };
+    let layer =
+        if alone.source.layer == Layer::Overrides { Layer::Overrides } else { node.source.layer };
     report.error(
         &Path::Top.key("detect"),
-        Source {
-            layer,
-            ..alone.source
-        },
+        Source { layer, ..alone.source },
         "width and height must be given together, or both left out",
     );
     false
@@ -144,13 +121,10 @@ pub(super) fn settle(camera: &mut Map, labels: &Labels, report: &mut Report<'_>)
         }
     }
     let path = Path::Top.key("detect");
-    let frame = camera
-        .get_mut("detect")
-        .and_then(Node::map_mut)
-        .and_then(|detect| {
-            derive_stationary(detect, &path, report);
-            frame(detect, &path, report)
-        });
+    let frame = camera.get_mut("detect").and_then(Node::map_mut).and_then(|detect| {
+        derive_stationary(detect, &path, report);
+        frame(detect, &path, report)
+    });
     settle_objects(camera, labels, frame, report);
     if let Some(frame) = frame {
         settle_motion(camera, frame, report);
@@ -179,9 +153,7 @@ fn warn_of_lost_settings(camera: &Map, report: &mut Report<'_>) {
         }
     }
     if detect.bool("enabled") != Some(true) {
-        let source = detect
-            .get("enabled")
-            .map_or(Source::of(Layer::Camera), |node| node.source);
+        let source = detect.get("enabled").map_or(Source::of(Layer::Camera), |node| node.source);
         report.warn(
             &path.key("enabled"),
             source,
@@ -194,9 +166,7 @@ fn warn_of_lost_settings(camera: &Map, report: &mut Report<'_>) {
 const STATIONARY_PER_FPS: i64 = 10;
 
 fn derive_stationary(detect: &mut Map, path: &Path<'_>, report: &mut Report<'_>) {
-    let Some((fps, source)) = detect
-        .int("fps")
-        .zip(detect.get("fps").map(|node| node.source))
+    let Some((fps, source)) = detect.int("fps").zip(detect.get("fps").map(|node| node.source))
     else {
         return;
     };
@@ -222,10 +192,7 @@ fn derive_stationary(detect: &mut Map, path: &Path<'_>, report: &mut Report<'_>)
 fn in_camera(source: Source) -> Source {
     match source.layer {
         Layer::Overrides => source,
-        _ => Source {
-            layer: Layer::Camera,
-            ..source
-        },
+        _ => Source { layer: Layer::Camera, ..source },
     }
 }
 
@@ -241,33 +208,20 @@ fn frame(detect: &mut Map, path: &Path<'_>, report: &mut Report<'_>) -> Option<F
                 FALLBACK_FRAME.width, FALLBACK_FRAME.height
             ),
         );
-        detect.insert(
-            "width",
-            Node::new(Value::Int(FALLBACK_FRAME.width), Layer::Default),
-        );
-        detect.insert(
-            "height",
-            Node::new(Value::Int(FALLBACK_FRAME.height), Layer::Default),
-        );
+        detect.insert("width", Node::new(Value::Int(FALLBACK_FRAME.width), Layer::Default));
+        detect.insert("height", Node::new(Value::Int(FALLBACK_FRAME.height), Layer::Default));
     }
     let mut size = |key: &str| {
         let pixels = detect.int(key)?;
         if pixels < 0 {
             let source = detect.get(key)?.source;
-            report.error(
-                &path.key(key),
-                source,
-                format!("{pixels} is less than nothing"),
-            );
+            report.error(&path.key(key), source, format!("{pixels} is less than nothing"));
             return None;
         }
         Some(pixels)
     };
     let (width, height) = (size("width"), size("height"));
-    Some(Frame {
-        width: width?,
-        height: height?,
-    })
+    Some(Frame { width: width?, height: height? })
 }
 
 fn settle_objects(
@@ -282,9 +236,8 @@ fn settle_objects(
     };
     add_filters_of_tracked(objects);
     if let Some(frame) = frame {
-        let has_filters = objects
-            .section("filters")
-            .is_some_and(|filters| !filters.entries.is_empty());
+        let has_filters =
+            objects.section("filters").is_some_and(|filters| !filters.entries.is_empty());
         let path = path.key("mask");
         let mut shared = Map::default();
         if let Some(masks) = objects.get_mut("mask").and_then(Node::map_mut) {
@@ -298,20 +251,13 @@ fn settle_objects(
 
 /// Every tracked label has a filter, and be it one of defaults.
 fn add_filters_of_tracked(objects: &mut Map) {
-    let tracked: Vec<String> = objects
-        .texts("track")
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let tracked: Vec<String> = objects.texts("track").into_iter().map(str::to_owned).collect();
     if let Some(filters) = objects.get_mut("filters").and_then(Node::map_mut) {
         for label in tracked {
             if filters.get(&label).is_none() {
                 let mut filter = Map::default();
                 check::complete(&mut filter, &fields::FILTER);
-                filters.insert(
-                    label,
-                    Node::new(Value::Map(Box::new(filter)), Layer::Default),
-                );
+                filters.insert(label, Node::new(Value::Map(Box::new(filter)), Layer::Default));
             }
         }
     }
@@ -389,11 +335,8 @@ fn settle_masks(
             continue;
         };
         let path = path.key("coordinates");
-        let source = if coordinates.source.layer == Layer::Default {
-            source
-        } else {
-            coordinates.source
-        };
+        let source =
+            if coordinates.source.layer == Layer::Default { source } else { coordinates.source };
         let placed = match coordinates::place_mask(&coordinates, frame) {
             Ok(placed) => placed,
             Err(fault) => {
@@ -425,10 +368,7 @@ fn settle_masks(
         };
         mask.insert("raw_coordinates", coordinates.clone());
         mask.insert("coordinates", coordinates);
-        mask.insert(
-            "enabled_in_config",
-            Node::new(Value::Bool(enabled), Layer::Default),
-        );
+        mask.insert("enabled_in_config", Node::new(Value::Bool(enabled), Layer::Default));
     }
 }
 
@@ -445,19 +385,13 @@ fn drop_unknown_labels(
     };
     let source = node.source;
     if labels.are_guessed() && source.layer != Layer::Default {
-        report.warn(
-            &path,
-            source,
-            "is taken as it is: the model's label map is not read here",
-        );
+        report.warn(&path, source, "is taken as it is: the model's label map is not read here");
     }
     if let Value::List(track) = &mut node.value {
         track.retain(|label| match label.text() {
             Some(text) if !labels.knows(text) => {
-                let message = format!(
-                    "{} is left out: the detection model does not know it",
-                    quoted(text)
-                );
+                let message =
+                    format!("{} is left out: the detection model does not know it", quoted(text));
                 report.warn(&path, source, message);
                 false
             }
@@ -468,10 +402,8 @@ fn drop_unknown_labels(
 
 fn settle_motion(camera: &mut Map, frame: Frame, report: &mut Report<'_>) {
     let path = Path::Top.key("motion");
-    let masks = camera
-        .get_mut("motion")
-        .and_then(Node::map_mut)
-        .and_then(|motion| motion.get_mut("mask"));
+    let masks =
+        camera.get_mut("motion").and_then(Node::map_mut).and_then(|motion| motion.get_mut("mask"));
     if let Some(masks) = masks.and_then(Node::map_mut) {
         settle_masks(masks, frame, true, &path.key("mask"), report);
     }
@@ -491,10 +423,7 @@ fn settle_zones(camera: &mut Map, frame: Frame, report: &mut Report<'_>) {
         place_zone(zone, frame, &path, report);
         check_loitering(zone, &path, report);
         let enabled = zone.bool("enabled").unwrap_or(true);
-        zone.insert(
-            "enabled_in_config",
-            Node::new(Value::Bool(enabled), Layer::Default),
-        );
+        zone.insert("enabled_in_config", Node::new(Value::Bool(enabled), Layer::Default));
     }
 }
 
@@ -513,12 +442,7 @@ fn settle_zone_filters(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &m
             let before: Vec<Option<Node>> = masks.entries.values().map(in_config).collect();
             settle_masks(masks, frame, true, &path.key("mask"), report);
             // Frigate does not fill this one in for the masks of a zone's filter.
-            for (mask, before) in masks
-                .entries
-                .values_mut()
-                .filter_map(Node::map_mut)
-                .zip(before)
-            {
+            for (mask, before) in masks.entries.values_mut().filter_map(Node::map_mut).zip(before) {
                 match before {
                     Some(node) => mask.insert("enabled_in_config", node),
                     None => drop(mask.entries.shift_remove("enabled_in_config")),
@@ -529,9 +453,7 @@ fn settle_zone_filters(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &m
 }
 
 fn in_config(mask: &Node) -> Option<Node> {
-    mask.map()
-        .and_then(|mask| mask.get("enabled_in_config"))
-        .cloned()
+    mask.map().and_then(|mask| mask.get("enabled_in_config")).cloned()
 }
 
 fn place_zone(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &mut Report<'_>) {
@@ -542,19 +464,15 @@ fn place_zone(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &mut Report
     let source = coordinates.source;
     match coordinates::place_zone(&coordinates, frame) {
         Err(fault) => report.error(&path, source, fault),
-        Ok(Placed {
-            outside: Some(outside),
-            ..
-        }) => {
+        Ok(Placed { outside: Some(outside), .. }) => {
             let message = format!(
                 "{outside}; Frigate would take the result for pixels again and refuse the replay"
             );
             report.error(&path, source, message);
         }
         Ok(Placed { replaced, .. }) => {
-            let coordinates = replaced.map_or(coordinates.clone(), |value| {
-                coordinates::replaced(&coordinates, value)
-            });
+            let coordinates = replaced
+                .map_or(coordinates.clone(), |value| coordinates::replaced(&coordinates, value));
             if let Some(number) = coordinates::beyond_frame(&coordinates) {
                 report.warn(
                     &path,
@@ -569,24 +487,13 @@ fn place_zone(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &mut Report
 
 /// Loitering and speed do not go together; without an answer to `distances` Frigate dies of it.
 fn check_loitering(zone: &Map, path: &Path<'_>, report: &mut Report<'_>) {
-    if zone
-        .int("loitering_time")
-        .is_none_or(|seconds| seconds <= 0)
-    {
+    if zone.int("loitering_time").is_none_or(|seconds| seconds <= 0) {
         return;
     }
-    let source = zone
-        .get("loitering_time")
-        .map_or(Source::of(Layer::Camera), |node| node.source);
-    let has_speed = zone
-        .get("speed_threshold")
-        .is_some_and(|node| !node.is_null());
+    let source = zone.get("loitering_time").map_or(Source::of(Layer::Camera), |node| node.source);
+    let has_speed = zone.get("speed_threshold").is_some_and(|node| !node.is_null());
     let distances = zone.get("distances");
-    if has_speed
-        || distances
-            .and_then(Node::list)
-            .is_some_and(|list| !list.is_empty())
-    {
+    if has_speed || distances.and_then(Node::list).is_some_and(|list| !list.is_empty()) {
         report.warn(
             &path.key("loitering_time"),
             source,
@@ -616,9 +523,7 @@ fn check_zone_objects(camera: &Map, report: &mut Report<'_>) {
         let Some(node) = zone.map().and_then(|zone| zone.get("objects")) else {
             continue;
         };
-        for label in checks::each_name(node)
-            .iter()
-            .filter(|label| !track.contains(&label.as_str()))
+        for label in checks::each_name(node).iter().filter(|label| !track.contains(&label.as_str()))
         {
             let message = format!(
                 "{} is not tracked by the camera: it is missing from objects.track, or unknown to the model",

@@ -46,9 +46,7 @@ pub(super) struct Lines {
 impl Lines {
     fn of(text: &str) -> Self {
         let after_breaks = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n');
-        Self {
-            starts: after_breaks.map(|(_, next)| next).collect(),
-        }
+        Self { starts: after_breaks.map(|(_, next)| next).collect() }
     }
 
     /// The line of `offset`, counted from 1.
@@ -67,11 +65,7 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
     let lines = Lines::of(text);
     let reader = Reader {
         text,
-        rules: if asks_for_yaml_1_1(text) {
-            Rules::Yaml11
-        } else {
-            Rules::Yaml12
-        },
+        rules: if asks_for_yaml_1_1(text) { Rules::Yaml11 } else { Rules::Yaml12 },
         has_tags: text.contains('!'),
         left: Cell::new(MAX_VALUES),
         fault: Cell::new(Source::NOWHERE),
@@ -81,9 +75,7 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
         Err(error) => {
             let place = error.location();
             Err(ConfigError::Yaml {
-                line: lines
-                    .line(reader.fault.get())
-                    .or(place.as_ref().map(|at| at.line())),
+                line: lines.line(reader.fault.get()).or(place.as_ref().map(|at| at.line())),
                 message: without_place(&error.to_string()),
             })
         }
@@ -94,9 +86,7 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
 fn without_place(message: &str) -> String {
     match message.rsplit_once(" at line ") {
         Some((what, place))
-            if place
-                .bytes()
-                .all(|b| b.is_ascii_digit() || b" column".contains(&b)) =>
+            if place.bytes().all(|b| b.is_ascii_digit() || b" column".contains(&b)) =>
         {
             what.to_owned()
         }
@@ -121,13 +111,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn node(&self, value: Value, offset: u32) -> Node {
-        Node {
-            value,
-            source: Source {
-                layer: Layer::Global,
-                offset,
-            },
-        }
+        Node { value, source: Source { layer: Layer::Global, offset } }
     }
 
     /// What a scalar means that was borrowed from the text at `offset`.
@@ -256,9 +240,7 @@ impl<'de> Visitor<'de> for &Reader<'de> {
                 }
             } else if let Err(twice) = add(&mut map, key.value, node) {
                 self.fault.set(at);
-                return Err(A::Error::custom(format!(
-                    "the key {twice:?} is there twice"
-                )));
+                return Err(A::Error::custom(format!("the key {twice:?} is there twice")));
             }
         }
         if let Some(merged) = merged {

@@ -260,12 +260,12 @@ mod tests {
             offset_s,
             duration_s: 10.0,
         };
-        let joined = Stretch::joined([
-            stretch(100.0, 0.0),
-            stretch(110.9, 10.0),
-            stretch(200.0, 20.0),
-        ]);
-        assert_eq!(joined, [Stretch { duration_s: 20.0, ..stretch(100.0, 0.0) }, stretch(200.0, 20.0)]);
+        let joined =
+            Stretch::joined([stretch(100.0, 0.0), stretch(110.9, 10.0), stretch(200.0, 20.0)]);
+        assert_eq!(
+            joined,
+            [Stretch { duration_s: 20.0, ..stretch(100.0, 0.0) }, stretch(200.0, 20.0)]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::wire::topics::{TopicError, Topics};
 
 use super::broker_url::BrokerUrl;
 use super::table::{SETTINGS, Setting, find, variable};
-use super::{LogFormat, Settings, SettingsError, Shown, Source, from_frigate};
+use super::{FRIGATE_CONFIG, LogFormat, Settings, SettingsError, Shown, Source, from_frigate};
 
 /// The values found so far, each with its source.
 #[derive(Default)]
@@ -88,14 +88,9 @@ impl Gathered {
         Ok(())
     }
 
-    /// Frigate's config.yml as it was set, else where Frigate itself would look for it.
+    /// Frigate's config.yml as it was set, else where Frigate itself looks for it.
     pub(super) fn frigate_config(&self) -> PathBuf {
-        if let Some((path, _)) = self.get("frigate_config") {
-            return PathBuf::from(path);
-        }
-        let yml = PathBuf::from("/config/config.yml");
-        let yaml = yml.with_extension("yaml");
-        if !yml.is_file() && yaml.is_file() { yaml } else { yml }
+        PathBuf::from(self.get("frigate_config").map_or(FRIGATE_CONFIG, |(path, _)| path))
     }
 
     pub(super) fn add_frigate(&mut self, config: &Path, env: &Env) {

@@ -25,6 +25,9 @@ pub use from_frigate::frigate_env;
 use gather::Gathered;
 pub use table::{SETTINGS, Setting, find, variable};
 
+/// Where Frigate keeps its config, in its own container and, by default, in ours.
+pub const FRIGATE_CONFIG: &str = "/config/config.yml";
+
 /// Where a setting's value came from; of two, the smaller counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {

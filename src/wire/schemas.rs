@@ -24,8 +24,16 @@ pub struct MessageSchema {
     pub schema: Value,
 }
 
+/// A replay camera's config, which `camera-add` carries: its own schema and an example.
+pub struct CameraConfigSchema {
+    /// The schema.
+    pub schema: Value,
+    /// A config that fits it.
+    pub example: Value,
+}
+
 /// Every message's schema, requests first.
-pub fn all() -> Vec<MessageSchema> {
+pub fn all(camera_config: &CameraConfigSchema) -> Vec<MessageSchema> {
     vec![
         message::<StartRequest>("request-start", "B/request/start", false, start_examples()),
         message::<StartFromExportRequest>(
@@ -43,22 +51,14 @@ pub fn all() -> Vec<MessageSchema> {
         message::<Response>("response", "B/response/<verb>", false, response_examples()),
         message::<SessionMessage>("session", "B/session", true, session_examples()),
         message::<JobStateMessage>("job_state", "B/job_state", true, job_examples()),
-        message::<CameraAdd>(
-            "camera-add",
-            "B/config/cameras/<replay camera>/add",
-            true,
-            vec![json!({
-                "camera": "_replay_front", "source_camera": "front", "job_id": "k3v9x0q2m7ab",
-                "config": config_example(),
-            })],
-        ),
+        camera_add(camera_config),
         message::<CameraRemove>(
             "camera-remove",
             "B/config/cameras/<replay camera>/remove",
             true,
             vec![json!({
                 "camera": "_replay_front", "source_camera": "front", "job_id": "k3v9x0q2m7ab",
-                "reason": "stopped", "config": config_example(),
+                "reason": "stopped", "config": camera_config.example,
             })],
         ),
         message::<EventMessage>("event", "B/event", false, event_examples()),
@@ -78,6 +78,17 @@ fn message<T: JsonSchema>(
     schema.insert("title".to_owned(), json!(name));
     schema.insert("examples".to_owned(), Value::Array(examples));
     MessageSchema { name, topic, retained, schema: schema.into() }
+}
+
+fn camera_add(camera_config: &CameraConfigSchema) -> MessageSchema {
+    let example = json!({
+        "camera": "_replay_front", "source_camera": "front", "job_id": "k3v9x0q2m7ab",
+        "config": camera_config.example,
+    });
+    let topic = "B/config/cameras/<replay camera>/add";
+    let mut add = message::<CameraAdd>("camera-add", topic, true, vec![example]);
+    add.schema["properties"]["config"] = camera_config.schema.clone();
+    add
 }
 
 fn start_examples() -> Vec<Value> {
@@ -179,20 +190,4 @@ fn info_examples() -> Vec<Value> {
                    "max_request_bytes": 65536, "max_waiting_requests": 100},
         "config_error": null,
     })]
-}
-
-/// A camera's config, shortened to what every one has.
-fn config_example() -> Value {
-    json!({
-        "enabled": true,
-        "ffmpeg": {
-            "inputs": [{
-                "path": "/media/frigate/frigate-replay/_replay_front.mp4", "roles": ["detect"],
-                "input_args": "-re -stream_loop -1 -fflags +genpts",
-            }],
-            "hwaccel_args": [],
-        },
-        "detect": {"enabled": true, "width": 1280, "height": 720, "fps": 5},
-        "record": {"enabled": false}, "snapshots": {"enabled": false},
-    })
 }

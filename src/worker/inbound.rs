@@ -81,7 +81,11 @@ impl Worker {
             response_topic: message.response_topic.as_deref().and_then(|topic| {
                 let checked = topics.checked_response_topic(topic);
                 if checked.is_none() {
-                    warn!(topic, "a response topic outside {}/response/ is not used", topics.base());
+                    warn!(
+                        topic,
+                        "a response topic outside {}/response/ is not used",
+                        topics.base()
+                    );
                 }
                 checked
             }),

@@ -21,14 +21,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::clock;
 use crate::bus::{self, Bus, BusError, Signal};
+use crate::clock;
 use crate::health::{self, Health};
 use crate::job::Workshop;
 use crate::outbox::Outbox;
 use crate::session::{
-    Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, State,
-    Step, recover, step, view,
+    Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, State, Step, recover,
+    step, view,
 };
 use crate::store::{Store, StoreError};
 use crate::sweep::{self, Sweeps, Yard};
@@ -124,7 +124,8 @@ pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> Result<(), W
     info!(
         instance = topics.instance(),
         broker = format!("{}:{}", options.host, options.port),
-        "frigate-replay {} starts", env!("CARGO_PKG_VERSION")
+        "frigate-replay {} starts",
+        env!("CARGO_PKG_VERSION")
     );
     let inlets = Inlets { signals, events: received, listener };
     worker.run(plan.policy, record, inlets, plan.watchdog_interval, shutdown).await
@@ -133,7 +134,10 @@ pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> Result<(), W
 fn read_record(store: &Store) -> Result<Record, StoreError> {
     let (record, unreadable) = Record::from_parts(store.record());
     if !unreadable.is_empty() {
-        error!(parts = unreadable.join(" "), "parts of the saved session cannot be read; kept aside");
+        error!(
+            parts = unreadable.join(" "),
+            "parts of the saved session cannot be read; kept aside"
+        );
         store.set_aside(&unreadable, whole_seconds(clock::now()))?;
     }
     Ok(record)
@@ -264,7 +268,10 @@ impl Worker {
                 }
                 Ok(()) => {}
                 Err(reason) if self.connected => {
-                    error!(topic, reason, "the broker did not take a message; see its access rules");
+                    error!(
+                        topic,
+                        reason, "the broker did not take a message; see its access rules"
+                    );
                 }
                 Err(reason) => debug!(topic, reason, "a message did not reach the broker"),
             },
@@ -319,9 +326,8 @@ impl Worker {
         if let (ResponseStatus::Error, Some(refusal)) = (response.status, &response.error) {
             warn!(verb = reply_to.verb, code = ?refusal.code, "refused: {}", refusal.message);
         }
-        let topic = reply_to
-            .response_topic
-            .unwrap_or_else(|| state.policy.topics.response(&reply_to.verb));
+        let topic =
+            reply_to.response_topic.unwrap_or_else(|| state.policy.topics.response(&reply_to.verb));
         self.outbox.say(topic, json(response), reply_to.correlation);
     }
 

@@ -107,7 +107,9 @@ fn retained_topics_of_a_lost_past_are_cleared_and_others_are_left_alone() {
 #[test]
 fn a_renamed_instance_leaves_nothing_behind() {
     let house = House::new();
-    let worker = house.worker(&["--instance", "before"]);
+    let worker = house.worker_unwaited(&["--instance", "before"]);
+    let mut bus = house.bus();
+    bus.wait_retained_or_live("frigate_replay/before/available", |payload| payload == "online");
     worker.kill();
     let _worker = house.worker(&[]);
     wait_for("the clearing", || {
@@ -181,14 +183,15 @@ fn tls_with_an_authority_and_a_client_certificate() {
     let file = |name: &str| folder.join(name).display().to_string();
     house.set_broker(&format!(
         "allow_anonymous true\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
-        file("ca.pem"), file("server.pem"), file("server.key")
+        file("ca.pem"),
+        file("server.pem"),
+        file("server.key")
     ));
     house.start_broker();
     let url = format!("mqtts://localhost:{}", house.port);
     let (ca, cert, key) = (file("ca.pem"), file("client.pem"), file("client.key"));
     let trusted = ["--mqtt-url", &url, "--mqtt-ca-file", &ca];
-    let known =
-        [&trusted[..], &["--mqtt-client-cert", &cert, "--mqtt-client-key", &key]].concat();
+    let known = [&trusted[..], &["--mqtt-client-cert", &cert, "--mqtt-client-key", &key]].concat();
     let without = house.output("check", &trusted);
     assert_eq!(without.status.code(), Some(1), "the broker asks for a certificate");
     let worker = house.worker_unwaited(&known);

@@ -119,9 +119,17 @@ impl Bus {
                     self.heard.push(message);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let last: Vec<String> = self.heard.iter().rev().take(12)
-                        .map(|m| format!("{} {:.200}", m.topic, m.payload)).collect();
-                    panic!("waited in vain for {what}; the last messages, newest first:\n{}", last.join("\n"));
+                    let last: Vec<String> = self
+                        .heard
+                        .iter()
+                        .rev()
+                        .take(12)
+                        .map(|m| format!("{} {:.200}", m.topic, m.payload))
+                        .collect();
+                    panic!(
+                        "waited in vain for {what}; the last messages, newest first:\n{}",
+                        last.join("\n")
+                    );
                 }
                 Err(RecvTimeoutError::Disconnected) => panic!("the test's client ended"),
             }

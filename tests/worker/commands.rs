@@ -51,6 +51,8 @@ fn a_failed_replay_is_told_on_the_command_line() {
     let started = house.output("start", &["--camera", "front", "--last", "2m"]);
     assert_eq!(started.status.code(), Some(1), "{}", text(&started));
     assert!(text(&started).contains("00.00.mp4"), "{}", text(&started));
+    let mut bus = house.bus();
+    bus.wait_inactive();
     house.check();
 }
 
@@ -69,7 +71,9 @@ fn check_shows_settings_and_what_is_missing() {
     let house = House::new();
     let check = house.output("check", &[]);
     assert!(check.status.success(), "{}", text(&check));
-    for words in ["topic_prefix", "frigate_replay", "Frigate's config", "front, yard", "can be written"] {
+    for words in
+        ["topic_prefix", "frigate_replay", "Frigate's config", "front, yard", "can be written"]
+    {
         assert!(text(&check).contains(words), "{words}: {}", text(&check));
     }
     house.write_config("cameras: {front: {detect: {fps: fast}}}");

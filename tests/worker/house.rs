@@ -294,7 +294,7 @@ impl House {
         let log = self.path("worker.log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = self.command("run", args);
-        command.env("RUST_LOG", "debug").stdout(Stdio::null()).stderr(file);
+        command.env("RUST_LOG", "info,frigate_replay=debug").stdout(Stdio::null()).stderr(file);
         Worker { child: command.spawn().unwrap(), log }
     }
 
@@ -426,15 +426,6 @@ impl Worker {
     pub fn end(mut self) -> Option<i32> {
         terminate(&self.child);
         self.child.wait().unwrap().code()
-    }
-
-    pub fn wait(mut self) -> Option<i32> {
-        let mut code = None;
-        wait_for("the worker's end", || {
-            code = self.child.try_wait().unwrap();
-            code
-        })
-        .code()
     }
 
     pub fn is_running(&mut self) -> bool {

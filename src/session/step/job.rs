@@ -6,7 +6,9 @@ use crate::wire::messages::{Happening, Job, JobProgress, JobResults, JobStatus, 
 use crate::words::{JobId, UnixTime};
 
 use super::super::event::{Effect, JobOrder, JobReport};
-use super::super::state::{CAMERA_CONFIG_MAX_BYTES, ClipInfo, Ending, PROGRESS_SHOWN_EVERY_S, Stage, few};
+use super::super::state::{
+    CAMERA_CONFIG_MAX_BYTES, ClipInfo, Ending, PROGRESS_SHOWN_EVERY_S, Stage, few,
+};
 use super::Turn;
 
 impl Turn {
