@@ -44,6 +44,10 @@ pub const QOS0_WAITING_MAX: usize = 20_000;
 /// Messages on their way to the broker that the client holds at most.
 const CHANNEL_CAPACITY: usize = 1000;
 
+/// Publishes that may be without their acknowledgement at a time. The client keeps a place for each,
+/// 65535 unless it is told otherwise, which alone took 12 MB.
+const IN_FLIGHT_MAX: u16 = 100;
+
 /// First and longest pause between two attempts to connect.
 const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -401,6 +405,7 @@ fn mqtt_options(options: &Options) -> Result<MqttOptions, BusError> {
         .set_ack_mode(AckMode::Manual)
         .set_max_packet_size(Some(PACKET_MAX_BYTES))
         .set_max_request_batch(64)
+        .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
         .set_session_store(EmptySession {
             client_id: options.client_id.clone(),
             session_expiry_s: options.session_expiry_s,
@@ -454,7 +459,7 @@ impl SessionStore for EmptySession {
                 client_id: self.client_id.clone(),
                 clean_start: self.session_expiry_s == 0,
                 session_expiry_interval: Some(self.session_expiry_s),
-                outgoing_inflight_upper_limit: None,
+                outgoing_inflight_upper_limit: Some(IN_FLIGHT_MAX),
                 ack_mode: PersistedAckMode::Manual,
                 last_pkid: 0,
                 last_puback: 0,

@@ -64,6 +64,11 @@ impl Workshop {
         .unwrap_or_else(Err)
     }
 
+    /// A round of the watchdog: what is kept open for the next request may be closed.
+    pub fn rest(&self) {
+        self.database.rest();
+    }
+
     /// Whether the clip of a live session is gone. One that cannot be looked at within `patience`
     /// counts as there.
     pub async fn is_clip_gone(&self, session: Option<&Session>, patience: Duration) -> bool {

@@ -4,11 +4,12 @@
 //!
 //! | floor | modules | may do |
 //! |---|---|---|
-//! | 5 | [`cli`], [`settings`] | parse what the user says, hand plain values down |
-//! | 4 | `worker`, `job`, `demo`, `client` | put hands and decisions together |
-//! | 3 | `store`, `bus`, `outbox`, `database`, `files`, [`clip`], `link` | touch the world; none imports another |
-//! | 2 | `session` | decide, purely |
-//! | 1 | `wire`, [`frigate`] | bytes to types and back, purely |
+//! | 6 | [`cli`] | commands: read the environment, make the runtime, hand plain values down |
+//! | 5 | [`worker`] | the loop: save, publish, act |
+//! | 4 | [`job`], [`sweep`], [`client`], [`settings`] | put hands to a piece of work |
+//! | 3 | [`bus`], [`outbox`], [`store`], [`database`], [`files`], [`clip`], [`config_file`], [`health`], [`clock`] | hands: each touches one thing of the world, none another |
+//! | 2 | [`session`] | decide, purely |
+//! | 1 | [`wire`], [`frigate`] | bytes to types and back, purely |
 //! | 0 | [`words`] | the names of things |
 //!
 //! Floors 0 to 2 know no file, clock, process, thread, random number or log.

@@ -21,21 +21,28 @@ pub fn compare(title: &str, rounds: usize, contenders: &mut [Contender<'_>]) -> 
             }
         }
     }
-    for row in &mut times {
-        row.sort();
-    }
-    let medians: Vec<Duration> = times.iter().map(|row| row[row.len() / 2]).collect();
-    println!("\n{title} ({rounds} rounds, interleaved)");
-    println!("  {:34} {:>10} {:>10} {:>10} {:>8}", "", "min", "median", "max", "ratio");
-    for (index, (name, _)) in contenders.iter().enumerate() {
-        let row = &times[index];
-        let ratio = medians[index].as_secs_f64() / medians[0].as_secs_f64();
+    let rows = contenders.iter().map(|(name, _)| *name).zip(times).collect();
+    table(&format!("{title} ({rounds} rounds, interleaved)"), rows)
+}
+
+/// Prints, for each row of times, minimum, median, maximum and the ratio of its median to the first
+/// row's. Gives the medians back in the same order.
+pub fn table(title: &str, mut rows: Vec<(&str, Vec<Duration>)>) -> Vec<Duration> {
+    println!("\n{title}");
+    println!("  {:42} {:>10} {:>10} {:>10} {:>8}", "", "min", "median", "max", "ratio");
+    let mut medians: Vec<Duration> = Vec::new();
+    for (name, times) in &mut rows {
+        times.sort();
+        let median = times[times.len() / 2];
+        let floor = medians.first().unwrap_or(&median).as_secs_f64();
         println!(
-            "  {name:34} {:>10} {:>10} {:>10} {ratio:>8.3}",
-            show(row[0]),
-            show(medians[index]),
-            show(row[row.len() - 1]),
+            "  {name:42} {:>10} {:>10} {:>10} {:>8.3}",
+            show(times[0]),
+            show(median),
+            show(times[times.len() - 1]),
+            median.as_secs_f64() / floor,
         );
+        medians.push(median);
     }
     medians
 }

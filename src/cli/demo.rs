@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::client::Client;
+use crate::clock;
 use crate::settings::Settings;
 use crate::wire::messages::{JobStatus, ResponseStatus};
 use crate::wire::requests::Verb;
-use crate::{clock, worker};
+use crate::worker;
 
 use super::{Failure, block_on, run};
 

@@ -34,7 +34,6 @@ use crate::store::{Store, StoreError};
 use crate::sweep::{self, Sweeps, Yard};
 use crate::wire::Outgoing;
 use crate::wire::messages::{EventMessage, Happening, Response, ResponseStatus};
-use crate::wire::requests::{Code, Refusal};
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use inbound::Receipts;
@@ -334,11 +333,7 @@ impl Worker {
     fn look_up(&self, look_up: LookUp) {
         let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
         tokio::spawn(async move {
-            let task = tokio::spawn(async move { workshop.look_up(look_up).await });
-            let found = task.await.unwrap_or_else(|error| {
-                Err(Refusal::new(Code::Internal, format!("the look-up ended: {error}")))
-            });
-            send(&events, Event::LookedUp(found));
+            send(&events, Event::LookedUp(workshop.look_up(look_up).await));
         });
     }
 
@@ -401,6 +396,7 @@ impl Worker {
         let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
         let session = state.record.session.clone();
         self.tick = Some(tokio::spawn(async move {
+            workshop.rest();
             let clip_gone = workshop.is_clip_gone(session.as_ref(), LOOK_PATIENCE).await;
             send(&events, Event::Tick { clip_gone });
         }));

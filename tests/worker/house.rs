@@ -93,9 +93,10 @@ impl House {
             port: free_port(),
             broker: None,
             range: (end - 60.0, end),
-            broker_config: lines.to_owned(),
+            broker_config: String::new(),
         };
         house.furnish();
+        house.set_broker(lines);
         house.start_broker();
         house
     }
@@ -118,18 +119,46 @@ impl House {
         db.execute_batch(include_str!("../frigate/schema.sql")).unwrap();
         for n in 0..6 {
             let start = self.range.0 + 10.0 * f64::from(n);
-            let file = format!("recordings/2026-01-01/00/front/00.{n}0.mp4");
-            self.touch(&file);
-            fs::copy(footage().join(format!("{n}.mp4")), self.path("media").join(&file)).unwrap();
-            db.execute(
-                "INSERT INTO recordings (id, camera, path, start_time, end_time, duration, segment_size) \
-                 VALUES (?1, 'front', ?2, ?3, ?4, 10, 0.1)",
-                (n, format!("/media/frigate/{file}"), start, start + 10.0),
-            )
-            .unwrap();
+            self.add_recording(&db, "front", n, &footage().join(format!("{n}.mp4")), start);
         }
         self.add_export("front_done", "front", "/media/frigate/exports/front_done.mp4", false);
         self.add_rows("front");
+    }
+
+    fn add_recording(
+        &self,
+        db: &Connection,
+        camera: &str,
+        n: u32,
+        video: &Path,
+        start: f64,
+    ) -> PathBuf {
+        let file = format!("recordings/2026-01-01/00/{camera}/{:02}.{:02}.mp4", n / 6, n % 6 * 10);
+        self.touch(&file);
+        let path = self.path("media").join(&file);
+        fs::copy(video, &path).unwrap();
+        db.execute(
+            "INSERT INTO recordings (id, camera, path, start_time, end_time, duration, segment_size) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 10, 0.1)",
+            (format!("{camera}-{n}"), camera, format!("/media/frigate/{file}"), start, start + 10.0),
+        )
+        .unwrap();
+        path
+    }
+
+    #[allow(dead_code)] // For the benchmark, which shares this file.
+    /// `count` recordings of `camera`, all of them `video`, from `begin` on. Gives their files.
+    pub fn add_recordings(
+        &self,
+        camera: &str,
+        video: &Path,
+        begin: f64,
+        count: u32,
+    ) -> Vec<PathBuf> {
+        let db = self.database();
+        (0..count)
+            .map(|n| self.add_recording(&db, camera, n, video, begin + 10.0 * f64::from(n)))
+            .collect()
     }
 
     pub fn usual_config(&self) -> String {
@@ -205,17 +234,7 @@ impl House {
 
     pub fn start_broker(&mut self) {
         let config = self.path("mosquitto/mosquitto.conf");
-        fs::write(
-            &config,
-            format!(
-                "listener {} 127.0.0.1\nset_tcp_nodelay true\npersistence true\n\
-                 persistence_location {}/\nuser root\n{}",
-                self.port,
-                self.path("mosquitto").display(),
-                self.broker_config
-            ),
-        )
-        .unwrap();
+        fs::write(&config, &self.broker_config).unwrap();
         let mut command = Command::new("mosquitto");
         command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
         self.broker = Some(command.spawn().expect("mosquitto is there"));
@@ -225,7 +244,17 @@ impl House {
 
     /// The broker's further configuration, from its next start on.
     pub fn set_broker(&mut self, lines: &str) {
-        self.broker_config = lines.to_owned();
+        self.broker_config = format!(
+            "listener {} 127.0.0.1\nset_tcp_nodelay true\npersistence true\n\
+             persistence_location {}/\nuser root\n{lines}",
+            self.port,
+            self.path("mosquitto").display(),
+        );
+    }
+
+    /// The broker's whole configuration, from its next start on.
+    pub fn set_whole_broker(&mut self, config: impl FnOnce(&Self) -> String) {
+        self.broker_config = config(self);
     }
 
     /// Ends the broker as an administrator would: it stores what it retains.

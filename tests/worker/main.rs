@@ -6,6 +6,7 @@ mod brokers;
 mod bus;
 mod commands;
 mod crash;
+mod deployment;
 mod house;
 mod refusals;
 mod replay;

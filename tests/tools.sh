@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs what the tests need and the machine lacks, from Debian's packages.
+set -eu
+missing=
+command -v mosquitto > /dev/null || missing="$missing mosquitto"
+command -v mosquitto_pub > /dev/null || missing="$missing mosquitto-clients"
+command -v ffmpeg > /dev/null || missing="$missing ffmpeg"
+command -v openssl > /dev/null || missing="$missing openssl"
+[ -n "$missing" ] || exit 0
+echo "installing$missing"
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+# Debian's package starts a broker of its own on port 1883; the tests start theirs on free ports.
+policy=/usr/sbin/policy-rc.d
+made=
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy > /dev/null
+    $as_root chmod 755 $policy
+    made=1
+fi
+install() {
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+}
+failed=0
+install || { $as_root apt-get update -qq && install; } || failed=$?
+[ -z "$made" ] || $as_root rm -f $policy
+exit $failed

@@ -1,0 +1,216 @@
+//! What is shipped for containers: the compose file, the broker's configuration, its access rules.
+//! No container engine is needed: the compose file is read, and the broker's files are given to the
+//! real Mosquitto.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use serde_yaml::Value;
+
+use super::bus::Bus;
+use super::house::{BASE, House, wait_for};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn compose() -> Value {
+    serde_yaml::from_str(&fs::read_to_string(format!("{ROOT}/docker-compose.yml")).unwrap())
+        .unwrap()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_sequence().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_compose_file_names_what_is_there() {
+    let compose = compose();
+    let worker = &compose["services"]["frigate-replay"];
+    let names: Vec<String> =
+        frigate_replay::settings::SETTINGS.iter().map(frigate_replay::settings::variable).collect();
+    for (name, _) in worker["environment"].as_mapping().unwrap() {
+        let name = name.as_str().unwrap();
+        assert!(names.iter().any(|known| known == name), "{name} is no setting");
+    }
+    assert_eq!(worker["read_only"], Value::Bool(true));
+    assert_eq!(texts(&worker["cap_drop"]), ["ALL"]);
+    assert_eq!(texts(&worker["healthcheck"]["test"])[1..], ["frigate-replay", "healthcheck"]);
+    let targets: Vec<String> = texts(&worker["volumes"])
+        .iter()
+        .map(|volume| volume.rsplit(':').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(targets, ["/config", "/media/frigate", "/data"], "as the settings' defaults expect");
+    let broker = &compose["services"]["mosquitto"];
+    assert_eq!(texts(&broker["volumes"])[0], "./docker/mosquitto:/mosquitto/config:ro");
+    for secret in texts(&worker["secrets"]) {
+        let file = compose["secrets"][secret.as_str()]["file"].as_str().unwrap();
+        let user = Path::new(file).file_name().unwrap().to_str().unwrap();
+        let script = fs::read_to_string(format!("{ROOT}/docker/passwords.sh")).unwrap();
+        assert!(script.contains(user), "{file} is made by nobody");
+        assert_eq!(worker["environment"]["FRIGATE_REPLAY_MQTT_USERNAME"].as_str(), Some(user));
+    }
+}
+
+#[test]
+fn the_dockerfile_copies_what_the_build_needs() {
+    let dockerfile = fs::read_to_string(format!("{ROOT}/Dockerfile")).unwrap();
+    let copied: Vec<&str> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|line| !line.starts_with("--from"))
+        .flat_map(|line| line.split_whitespace().rev().skip(1).collect::<Vec<_>>())
+        .collect();
+    assert!(copied.contains(&"src") && copied.contains(&"Cargo.lock"), "{copied:?}");
+    for path in copied {
+        assert!(Path::new(ROOT).join(path).exists(), "{path}");
+    }
+}
+
+/// A house whose broker runs with the shipped files; one more user sees and may do everything.
+struct Shipped {
+    house: House,
+    passwords: BTreeMap<String, String>,
+}
+
+impl Shipped {
+    fn new() -> Self {
+        let mut house = House::with_broker("");
+        house.kill_broker();
+        let docker = house.path("docker");
+        let copied = Command::new("cp")
+            .args(["-r", &format!("{ROOT}/docker"), docker.to_str().unwrap()])
+            .status();
+        assert!(copied.unwrap().success());
+        let made = Command::new("sh").arg(docker.join("passwords.sh")).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut passwords = BTreeMap::new();
+        for entry in fs::read_dir(docker.join("secrets")).unwrap().flatten() {
+            let user = entry.file_name().into_string().unwrap();
+            passwords.insert(user, fs::read_to_string(entry.path()).unwrap());
+        }
+        let folder = docker.join("mosquitto");
+        let hashed = fs::read_to_string(folder.join("passwords")).unwrap();
+        assert!(passwords.values().all(|password| !hashed.contains(password)), "hashed");
+        let added = Command::new("mosquitto_passwd")
+            .args(["-b", folder.join("passwords").to_str().unwrap(), "observer", "sees"])
+            .status();
+        assert!(added.unwrap().success());
+        let acl = fs::read_to_string(folder.join("acl")).unwrap();
+        fs::write(folder.join("acl"), format!("{acl}\nuser observer\ntopic readwrite #\n"))
+            .unwrap();
+        passwords.insert("observer".to_owned(), "sees".to_owned());
+        house.set_whole_broker(|house| {
+            fs::read_to_string(folder.join("mosquitto.conf"))
+                .unwrap()
+                .replace("listener 1883", &format!("listener {} 127.0.0.1", house.port))
+                .replace("/mosquitto/config", folder.to_str().unwrap())
+                .replace("/mosquitto/data", house.path("mosquitto").to_str().unwrap())
+                + "\nuser root\n"
+        });
+        house.start_broker();
+        Self { house, passwords }
+    }
+
+    fn bus(&self, user: &str) -> Bus {
+        Bus::connect(self.house.port, Some((user, &self.passwords[user])))
+    }
+
+    /// Whether what `user` publishes to `topic` arrives.
+    fn may_publish(&self, user: &str, topic: &str) -> bool {
+        let mut observer = self.bus("observer");
+        let bus = self.bus(user);
+        let text = format!("made-by-the-test {user}");
+        bus.publish(topic, &text);
+        // Acknowledged in order: once this arrives, the other has, if it ever will.
+        let after = self.end_of(user);
+        bus.publish(&after, "end");
+        observer.wait("the end", |message| message.topic == after);
+        observer.heard.iter().any(|message| message.topic == topic && message.payload == text)
+    }
+
+    /// A topic that `user` may publish to.
+    fn end_of(&self, user: &str) -> String {
+        match user {
+            "frigate" => "frigate/end".to_owned(),
+            _ => "frigate_replay/test/request/end".to_owned(),
+        }
+    }
+
+    /// Whether `user` receives what is published to `topic`.
+    fn may_read(&self, user: &str, topic: &str) -> bool {
+        let observer = self.bus("observer");
+        let mut bus = self.bus(user);
+        observer.publish(topic, "made-by-the-test");
+        let end = match user {
+            "frigate" => "frigate/end",
+            _ => "frigate_replay/test/end",
+        };
+        observer.publish(end, "made-by-the-test end");
+        bus.wait("the end", |message| message.topic == end);
+        bus.heard.iter().any(|message| message.topic == topic)
+    }
+}
+
+#[test]
+fn with_the_shipped_rules_everybody_may_do_what_they_should_and_nothing_else() {
+    let shipped = Shipped::new();
+    let request = format!("{BASE}/request/other");
+    let session = format!("{BASE}/anything");
+    for (user, topic, may) in [
+        ("frigate_replay", session.as_str(), true),
+        ("frigate_replay", request.as_str(), true),
+        ("frigate_replay", "frigate/front/detect/set", false),
+        ("frigate_replay", "home/door/unlock", false),
+        ("homeassistant", request.as_str(), true),
+        ("homeassistant", session.as_str(), false),
+        ("homeassistant", "homeassistant/status", true),
+        ("dashboard", request.as_str(), true),
+        ("dashboard", session.as_str(), false),
+        ("dashboard", "homeassistant/status", false),
+        ("dashboard", "frigate/front/detect/set", false),
+        ("frigate", "frigate/front/person", true),
+        ("frigate", request.as_str(), false),
+    ] {
+        assert_eq!(shipped.may_publish(user, topic), may, "{user} publishes to {topic}");
+    }
+    for (user, topic, may) in [
+        ("frigate_replay", request.as_str(), true),
+        ("frigate_replay", "frigate/front/person", false),
+        ("homeassistant", session.as_str(), true),
+        ("dashboard", session.as_str(), true),
+        ("dashboard", "home/door/unlock", false),
+        ("frigate", session.as_str(), false),
+    ] {
+        assert_eq!(shipped.may_read(user, topic), may, "{user} reads {topic}");
+    }
+    let anonymous = Command::new("mosquitto_pub")
+        .args(["-p", &shipped.house.port.to_string(), "-t", "x", "-m", "x"])
+        .output()
+        .unwrap();
+    assert!(!anonymous.status.success());
+}
+
+#[test]
+fn with_the_shipped_rules_a_replay_works() {
+    let shipped = Shipped::new();
+    let house = &shipped.house;
+    let secret = house.path("docker/secrets/frigate_replay");
+    let login =
+        ["--mqtt-username", "frigate_replay", "--mqtt-password-file", secret.to_str().unwrap()];
+    let worker = house.worker_unwaited(&login);
+    let mut bus = shipped.bus("homeassistant");
+    bus.wait_retained_or_live(&format!("{BASE}/available"), |payload| payload == "online");
+    let range = house.range;
+    let start = json!({"camera": "front", "start_time": range.0, "end_time": range.1});
+    assert_eq!(bus.ask("start", start)["status"], "ok");
+    bus.wait_phase("live");
+    let mut dashboard = shipped.bus("dashboard");
+    assert_eq!(dashboard.ask("stop", json!({}))["status"], "ok");
+    let check = house.output("check", &login);
+    let shown = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success(), "{shown}");
+    wait_for("calm", || worker.log().contains("requests arrive").then_some(()));
+    assert!(!worker.log().contains("ERROR"), "{}", worker.log());
+}
