@@ -2,6 +2,9 @@
 //!
 //! Each command has a file of its own; this one only lists them and hands over.
 
+pub mod camera_config;
+pub mod frigate_files;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,9 +25,13 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    CameraConfig(camera_config::Args),
+}
 
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {}
+    match Cli::parse().command {
+        Command::CameraConfig(args) => camera_config::run(&args),
+    }
 }
