@@ -573,6 +573,21 @@ cameras:
     assert_eq!(errors, [("back", 2), ("a b", 1), ("front", 0), ("12", 1)]);
 }
 
+#[test]
+fn a_version_that_is_no_text_is_found() {
+    let mut case = file("");
+    case.yaml =
+        "version: 5\nmqtt: {}\ncameras: {front: {ffmpeg: {inputs: [{path: a}]}}}\n".to_owned();
+    case.resolve(None).unwrap();
+    let findings = FrigateConfig::parse(&case.yaml)
+        .unwrap()
+        .findings(&case.env);
+    assert_eq!(
+        findings.file[0].to_string(),
+        "version: 5 is not text: write it in quotes (line 1)"
+    );
+}
+
 /// A global mistake is told once, not with every camera.
 #[test]
 fn findings_of_globals_are_told_once() {

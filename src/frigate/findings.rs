@@ -6,8 +6,9 @@ use super::errors::{Finding, Path, ReplayConfigError, Report};
 use super::fields;
 use super::merge;
 use super::migrate;
+use super::scalar::but_needs;
 use super::tables;
-use super::tree::{Layer, Map, Node, Source};
+use super::tree::{Layer, Map, Node, Source, Value};
 
 /// What `check` has to say about one camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,13 @@ impl FrigateConfig {
                 node.source,
                 "a name must be text: write it in quotes",
             );
+        }
+        if let Some(node) = self.root().get("version")
+            && *migrate::version(self.root()) >= *migrate::CURRENT
+            && !matches!(node.value, Value::Text(_) | Value::Null)
+        {
+            let message = but_needs(&node.value, "text: write it in quotes");
+            report.error(&Path::Top.key("version"), node.source, message);
         }
         if self.root().get("mqtt").is_none() {
             report.error(
