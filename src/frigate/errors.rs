@@ -85,10 +85,15 @@ impl ReplayConfigError {
     }
 }
 
+/// How many cameras a message lists.
+const MAX_LISTED: usize = 20;
+
 fn and_known(known: &[String]) -> String {
-    match known {
-        [] => String::new(),
-        known => format!(", which has {}", known.join(", ")),
+    let listed = &known[..known.len().min(MAX_LISTED)];
+    match known.len() - listed.len() {
+        0 if known.is_empty() => String::new(),
+        0 => format!(", which has {}", listed.join(", ")),
+        more => format!(", which has {} and {more} more", listed.join(", ")),
     }
 }
 

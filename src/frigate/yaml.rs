@@ -13,11 +13,12 @@
 //! - A `%YAML 1.1` directive brings back `yes`, `on`, octal `010` and `1:30`.
 //!
 //! Known limits, all of them rare enough to live with: tabs between a key and its value are taken
-//! (ruamel refuses them); `!!int 1_000` and `!!bool yes` are refused (ruamel takes them); `!!str`
+//! (ruamel refuses them); a plain text that begins or ends with a colon is refused inside `[]` and
+//! `{}` (ruamel takes it); `!!int 1_000` and `!!bool yes` are refused (ruamel takes them); `!!str`
 //! on the line above its value is not seen; numbers beyond 64 bits lose digits.
 //!
-//! What is read is bounded: [`MAX_BYTES`] of text, [`MAX_VALUES`] values once aliases are written
-//! out, and `serde_yaml`'s own 128 levels.
+//! What is read is bounded, in size and so in time: [`MAX_BYTES`] of text, [`MAX_VALUES`] values once
+//! aliases are written out, [`MAX_OPEN`] open brackets, and `serde_yaml`'s own 128 levels.
 
 use std::cell::Cell;
 use std::fmt;
@@ -32,8 +33,11 @@ use super::errors::ConfigError;
 use super::scalar::{self, Rules};
 use super::tree::{Layer, Map, Node, Source, Value};
 
-/// Longest text read, in bytes. A house with 100 cameras has about 100 kB.
-pub const MAX_BYTES: usize = 16 << 20;
+/// Longest text read, in bytes. A house with 100 cameras has about 120 kB.
+pub const MAX_BYTES: usize = 4 << 20;
+/// Most brackets and braces that may be open at once. libyaml looks at each of them for each word
+/// that follows, long before `serde_yaml` finds that they are too many.
+const MAX_OPEN: usize = 1000;
 /// Most values read, aliases written out. A house with 100 cameras has about 5000.
 pub const MAX_VALUES: u32 = 250_000;
 
@@ -63,6 +67,13 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
     if text.len() > MAX_BYTES {
         return Err(ConfigError::TooLarge { bytes: text.len() });
     }
+    if opens_too_much(text) {
+        let message = format!("more than {MAX_OPEN} brackets are open at once");
+        return Err(ConfigError::Yaml {
+            message,
+            line: None,
+        });
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = Lines::of(text);
     let reader = Reader {
@@ -88,6 +99,19 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
             })
         }
     }
+}
+
+/// Counts brackets wherever they stand, in quotes and comments, too: no config has so many there.
+fn opens_too_much(text: &str) -> bool {
+    let mut open: usize = 0;
+    text.bytes().any(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > MAX_OPEN
+    })
 }
 
 /// `serde_yaml`'s message without its ` at line 1 column 2`, which is given apart.
@@ -148,18 +172,20 @@ impl Reader<'_> {
 }
 
 /// Whether the text before a scalar ends with a tag (`!!str `), perhaps with an anchor after it.
-fn is_tagged(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    if !line.ends_with([' ', '\t']) {
-        return false;
+/// Looks no further back than that, since it is asked for every scalar of a perhaps long line.
+fn is_tagged(mut before: &str) -> bool {
+    loop {
+        let words = before.trim_end_matches([' ', '\t']);
+        if words.len() == before.len() {
+            return false;
+        }
+        let start = words.rfind([' ', '\t', '\n', '[', '{', ',']);
+        let (rest, word) = words.split_at(start.map_or(0, |at| at + 1));
+        if !word.starts_with('&') {
+            return word.starts_with('!') && !word.ends_with(':') && !word.contains(['"', '\'']);
+        }
+        before = rest;
     }
-    let separators = [' ', '\t', '[', '{', ','];
-    line.rsplit(separators)
-        .filter(|word| !word.is_empty())
-        .find(|word| !word.starts_with('&'))
-        .is_some_and(|word| {
-            word.starts_with('!') && !word.ends_with(':') && !word.contains(['"', '\''])
-        })
 }
 
 impl<'de> DeserializeSeed<'de> for &Reader<'de> {
