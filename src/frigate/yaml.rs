@@ -37,7 +37,7 @@ use super::tree::{Layer, Map, Node, Source, Value};
 pub const MAX_BYTES: usize = 4 << 20;
 /// Most brackets and braces that may be open at once. libyaml looks at each of them for each word
 /// that follows, long before `serde_yaml` finds that they are too many.
-const MAX_OPEN: usize = 1000;
+const MAX_OPEN: usize = 256;
 /// Most values read, aliases written out. A house with 100 cameras has about 5000.
 pub const MAX_VALUES: u32 = 250_000;
 
