@@ -57,11 +57,7 @@ fn many(house: &str, count: usize) -> String {
     let driveway = &cameras[start..end];
     let mut text = format!("{globals}\ncameras:\n");
     for number in 0..count {
-        let _ = write!(
-            text,
-            "{}",
-            driveway.replace("driveway", &format!("camera_{number}"))
-        );
+        let _ = write!(text, "{}", driveway.replace("driveway", &format!("camera_{number}")));
     }
     text
 }

@@ -90,10 +90,7 @@ fn check_characters(name: &str) -> Result<(), NameError> {
     if name.len() > CAMERA_NAME_MAX {
         return Err(NameError::TooLong(name.len()));
     }
-    match name
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
-    {
+    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))) {
         Some(character) => Err(NameError::Character(name.to_owned(), character)),
         None => Ok(()),
     }
@@ -114,12 +111,7 @@ impl JobId {
     /// the remainder does no harm.
     pub fn from_random(bytes: [u8; Self::LENGTH]) -> Self {
         const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        Self(
-            bytes
-                .iter()
-                .map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]))
-                .collect(),
-        )
+        Self(bytes.iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).collect())
     }
 
     /// The id as text.
@@ -201,18 +193,7 @@ mod tests {
 
     #[test]
     fn a_camera_name_that_could_leave_its_topic_or_folder_is_refused() {
-        for bad in [
-            "",
-            "a/b",
-            "a+",
-            "#",
-            "..",
-            "a b",
-            "tür",
-            "a\0",
-            "a.b",
-            "_replay_front",
-        ] {
+        for bad in ["", "a/b", "a+", "#", "..", "a b", "tür", "a\0", "a.b", "_replay_front"] {
             assert!(CameraName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(CameraName::parse(&"x".repeat(CAMERA_NAME_MAX)).is_ok());
@@ -223,10 +204,7 @@ mod tests {
     fn a_replay_camera_is_its_source_with_the_prefix() {
         let front = CameraName::parse("front-door_2").unwrap();
         assert_eq!(front.replay().as_str(), "_replay_front-door_2");
-        assert_eq!(
-            ReplayCamera::parse("_replay_front-door_2"),
-            Ok(front.replay())
-        );
+        assert_eq!(ReplayCamera::parse("_replay_front-door_2"), Ok(front.replay()));
         for bad in ["front", "_replay_", "_replay_a/b", "_replay_.."] {
             assert!(ReplayCamera::parse(bad).is_err(), "{bad:?}");
         }

@@ -75,9 +75,7 @@ fn same(ours: &Value, frigates: &Value) -> bool {
         }
         (Value::String(a), Value::Object(b)) => b.get("__float__").is_some_and(|b| b == a.as_str()),
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => ours == frigates,
     }
@@ -94,9 +92,7 @@ fn place(at: &Value) -> Option<String> {
             Value::Number(key) if place == "cameras" && key.as_i64() == Some(1) => place += ".true",
             Value::String(part) if part == "[key]" => {}
             part => {
-                let part = part
-                    .as_str()
-                    .map_or_else(|| part.to_string(), str::to_owned);
+                let part = part.as_str().map_or_else(|| part.to_string(), str::to_owned);
                 if !place.is_empty() {
                     place.push('.');
                 }
@@ -140,16 +136,8 @@ fn a_refusal_says_what_is_wrong_and_nothing_else() {
         let lines = case.resolve(None).unwrap_err();
         println!("{}: {lines:?}", case.name);
         // An fps of 0 makes two derived values wrong.
-        let most = if case.name == "bad_detect_fps_zero" {
-            2
-        } else {
-            1
-        };
-        assert!(
-            (1..=most).contains(&lines.len()),
-            "{}: {lines:?}",
-            case.name
-        );
+        let most = if case.name == "bad_detect_fps_zero" { 2 } else { 1 };
+        assert!((1..=most).contains(&lines.len()), "{}: {lines:?}", case.name);
     }
 }
 
@@ -170,28 +158,16 @@ fn the_schema_is_closed() {
     let schema = jsonschema::draft202012::new(&camera_config_schema()).unwrap();
     let valid = camera("{}").resolve(None).unwrap().camera_config;
     assert!(schema.is_valid(&valid));
-    for pointer in [
-        "",
-        "/detect",
-        "/detect/stationary",
-        "/objects/filters/person",
-        "/review/alerts",
-    ] {
+    for pointer in
+        ["", "/detect", "/detect/stationary", "/objects/filters/person", "/review/alerts"]
+    {
         let mut more = valid.clone();
         more.pointer_mut(pointer).unwrap()["surprise"] = json!(1);
         assert!(!schema.is_valid(&more), "{pointer:?}");
     }
-    for (pointer, key) in [
-        ("", "zones"),
-        ("/detect", "width"),
-        ("/motion", "threshold"),
-    ] {
+    for (pointer, key) in [("", "zones"), ("/detect", "width"), ("/motion", "threshold")] {
         let mut less = valid.clone();
-        less.pointer_mut(pointer)
-            .unwrap()
-            .as_object_mut()
-            .unwrap()
-            .remove(key);
+        less.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(key);
         assert!(!schema.is_valid(&less), "{pointer}/{key}");
     }
 }
@@ -230,11 +206,7 @@ fn a_result_read_again_stays_as_it_is() {
             continue;
         };
         let live = from_live(&once.camera_config, &case.clip_path, None).unwrap();
-        assert_eq!(
-            live.camera_config, once.camera_config,
-            "{} as a live camera",
-            case.name
-        );
+        assert_eq!(live.camera_config, once.camera_config, "{} as a live camera", case.name);
         // Frigate wants these switched on globally where a camera has them on.
         let around = json!({
             "version": "0.18-0",
@@ -245,14 +217,8 @@ fn a_result_read_again_stays_as_it_is() {
         let mut again = file("");
         again.yaml = around.to_string();
         again.clip_path.clone_from(&case.clip_path);
-        let again = again
-            .resolve(None)
-            .unwrap_or_else(|lines| panic!("{}: {lines:?}", case.name));
-        assert_eq!(
-            again.camera_config, once.camera_config,
-            "{} as a camera",
-            case.name
-        );
+        let again = again.resolve(None).unwrap_or_else(|lines| panic!("{}: {lines:?}", case.name));
+        assert_eq!(again.camera_config, once.camera_config, "{} as a camera", case.name);
     }
 }
 
@@ -278,8 +244,7 @@ fn without_nulls(json: &Value) -> Value {
     match json {
         Value::Object(object) => {
             let kept = object.iter().filter(|(_, value)| !value.is_null());
-            kept.map(|(key, value)| (key.clone(), without_nulls(value)))
-                .collect()
+            kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect()
         }
         other => other.clone(),
     }
@@ -326,41 +291,19 @@ fn a_live_camera_is_taken_as_it_runs() {
         config["zones"]["near"],
         json!({"enabled": false, "enabled_in_config": false, "coordinates": "0.1,0.1,0.5,0.1,0.5,0.5", "inertia": 5})
     );
-    assert_eq!(
-        config["objects"]["filters"]["person"]["min_area"],
-        json!(500)
-    );
-    assert_eq!(
-        config["objects"]["filters"]["person"]["mask"]
-            .as_object()
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        config["face_recognition"],
-        json!({"enabled": false, "min_area": 750})
-    );
+    assert_eq!(config["objects"]["filters"]["person"]["min_area"], json!(500));
+    assert_eq!(config["objects"]["filters"]["person"]["mask"].as_object().unwrap().len(), 1);
+    assert_eq!(config["face_recognition"], json!({"enabled": false, "min_area": 750}));
     let warnings: Vec<String> = replay.warnings.iter().map(Finding::to_string).collect();
     assert_eq!(
         warnings,
         ["cameras.front.motion.from_the_future: is left out: this program does not know it"]
     );
 
-    let error = from_live(
-        &live,
-        "/clip.mp4",
-        Some(&object(json!({"detect": {"fps": "fast"}}))),
-    )
-    .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "overrides.detect.fps: \"fast\" is not a whole number"
-    );
-    assert!(matches!(
-        from_live(&json!([]), "/clip.mp4", None),
-        Err(ReplayConfigError::Config(_))
-    ));
+    let error = from_live(&live, "/clip.mp4", Some(&object(json!({"detect": {"fps": "fast"}}))))
+        .unwrap_err();
+    assert_eq!(error.to_string(), "overrides.detect.fps: \"fast\" is not a whole number");
+    assert!(matches!(from_live(&json!([]), "/clip.mp4", None), Err(ReplayConfigError::Config(_))));
 }
 
 #[test]
@@ -382,15 +325,9 @@ fn overrides_are_laid_over_the_camera() {
     assert_eq!(config["detect"]["stationary"]["interval"], json!(100));
     assert_eq!(config["objects"]["track"], json!(["dog"]));
     let person = &config["objects"]["filters"]["person"];
-    assert_eq!(
-        [&person["threshold"], &person["min_score"]],
-        [&json!(0.9), &json!(0.6)]
-    );
+    assert_eq!([&person["threshold"], &person["min_score"]], [&json!(0.9), &json!(0.6)]);
     assert_eq!(person["min_area"], json!(640 * 480 / 2));
-    assert_eq!(
-        config["motion"]["mask"]["m"]["coordinates"],
-        json!("0.1,0.1,0.2,0.1,0.2,0.2")
-    );
+    assert_eq!(config["motion"]["mask"]["m"]["coordinates"], json!("0.1,0.1,0.2,0.1,0.2,0.2"));
     assert_eq!(config["zones"]["a"]["inertia"], json!(7));
     assert_eq!(config["zones"]["b"]["enabled_in_config"], json!(true));
 }
@@ -415,10 +352,7 @@ fn bad_overrides_are_told_from_a_bad_config() {
                 "overrides.detect.fbs: is not a setting that Frigate knows here",
             ],
         ),
-        (
-            json!({"detect": 5}),
-            vec!["overrides.detect: 5 is not a map of settings"],
-        ),
+        (json!({"detect": 5}), vec!["overrides.detect: 5 is not a map of settings"]),
         (
             json!({"zones": {"a": {"inertia": 2}}}),
             vec!["overrides.zones.a.coordinates: is missing"],
@@ -456,9 +390,8 @@ fn bad_overrides_are_told_from_a_bad_config() {
         resolve(&broken, json!({"detect": {"fps": 5}})).is_ok(),
         "an override mends what it replaces"
     );
-    let unknown = FrigateConfig::parse(&fine.yaml)
-        .unwrap()
-        .replay_camera(&fine.env, "back", "/c", None);
+    let unknown =
+        FrigateConfig::parse(&fine.yaml).unwrap().replay_camera(&fine.env, "back", "/c", None);
     assert_eq!(
         unknown.unwrap_err().to_string(),
         "camera \"back\" is not in the config, which has front"
@@ -521,10 +454,7 @@ cameras:
 fn yaml_that_cannot_be_read_is_an_error_with_its_line() {
     for (yaml, error) in [
         ("a: 1\nb: [1, 2\n", "line 3: "),
-        (
-            "a: 1\nb:\n  c: 1\n  c: 2\n",
-            "line 4: b: the key \"c\" is there twice",
-        ),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", "line 4: b: the key \"c\" is there twice"),
         ("a: *b\n", "line 1: unknown anchor"),
         ("a: 1\n\tb: 2\n", "line 2: "),
         ("<<: 5\n", "line 1: << needs a map or a list of maps"),
@@ -559,11 +489,7 @@ cameras:
     let cameras: Vec<String> = config.cameras().iter().map(ToString::to_string).collect();
     assert_eq!(cameras, ["back", "front"]);
     let findings = config.findings(&case.env);
-    let file: Vec<&str> = findings
-        .file
-        .iter()
-        .map(|finding| finding.place.as_str())
-        .collect();
+    let file: Vec<&str> = findings.file.iter().map(|finding| finding.place.as_str()).collect();
     assert_eq!(file, ["surprise", "mqtt"]);
     let errors: Vec<(&str, usize)> = findings
         .cameras
@@ -579,13 +505,8 @@ fn a_version_that_is_no_text_is_found() {
     case.yaml =
         "version: 5\nmqtt: {}\ncameras: {front: {ffmpeg: {inputs: [{path: a}]}}}\n".to_owned();
     case.resolve(None).unwrap();
-    let findings = FrigateConfig::parse(&case.yaml)
-        .unwrap()
-        .findings(&case.env);
-    assert_eq!(
-        findings.file[0].to_string(),
-        "version: 5 is not text: write it in quotes (line 1)"
-    );
+    let findings = FrigateConfig::parse(&case.yaml).unwrap().findings(&case.env);
+    assert_eq!(findings.file[0].to_string(), "version: 5 is not text: write it in quotes (line 1)");
 }
 
 /// A global mistake is told once, not with every camera.
@@ -594,16 +515,9 @@ fn findings_of_globals_are_told_once() {
     let case = file(
         "mqtt: {}\nmotion: {threshold: 0}\ncameras:\n  a: {ffmpeg: {inputs: [{path: a}]}}\n  b: {ffmpeg: {inputs: [{path: a}]}}\n",
     );
-    let findings = FrigateConfig::parse(&case.yaml)
-        .unwrap()
-        .findings(&case.env);
+    let findings = FrigateConfig::parse(&case.yaml).unwrap().findings(&case.env);
     assert_eq!(findings.file.len(), 1, "{findings:?}");
-    assert!(
-        findings
-            .cameras
-            .iter()
-            .all(|camera| camera.errors.is_empty())
-    );
+    assert!(findings.cameras.iter().all(|camera| camera.errors.is_empty()));
 }
 
 #[test]
@@ -649,16 +563,8 @@ fn surprises_are_warned_of() {
         let warnings: Vec<String> = replay.warnings.iter().map(Finding::to_string).collect();
         assert_eq!(warnings, [warning], "{settings}");
     }
-    let off = camera("{detect: {width: 640, height: 480}}")
-        .resolve(None)
-        .unwrap();
-    assert!(
-        off.warnings[0]
-            .to_string()
-            .contains("detect.enabled: is off"),
-        "{:?}",
-        off.warnings
-    );
+    let off = camera("{detect: {width: 640, height: 480}}").resolve(None).unwrap();
+    assert!(off.warnings[0].to_string().contains("detect.enabled: is off"), "{:?}", off.warnings);
 }
 
 /// Beside Frigate one need not know the passwords of its cameras; as Frigate itself one does.
@@ -668,9 +574,7 @@ fn a_placeholder_without_a_value_stops_only_frigate() {
         file("cameras: {front: {ffmpeg: {inputs: [{path: 'rtsp://u:{FRIGATE_PW}@h'}]}}}\n");
     let warnings = case.resolve(None).unwrap().warnings;
     assert!(
-        warnings
-            .iter()
-            .any(|warning| warning.message.contains("{FRIGATE_PW}")),
+        warnings.iter().any(|warning| warning.message.contains("{FRIGATE_PW}")),
         "{warnings:?}"
     );
     case.env = Env::of_frigate([]);
@@ -701,10 +605,7 @@ fn checks_across_settings() {
             "ffmpeg: {inputs: [{path: a, roles: [audio]}, {path: b, roles: [record]}]}",
             "cameras.front.ffmpeg.inputs: no input has the role detect",
         ),
-        (
-            "ffmpeg: {inputs: []}",
-            "cameras.front.ffmpeg.inputs: no input has the role detect",
-        ),
+        ("ffmpeg: {inputs: []}", "cameras.front.ffmpeg.inputs: no input has the role detect"),
         ("ffmpeg: {}", "cameras.front.ffmpeg.inputs: is missing"),
         (
             "ffmpeg: {inputs: [{roles: [detect]}]}",
@@ -747,29 +648,15 @@ fn checks_across_settings() {
             &format!("{two}, zones: {{front: {{coordinates: '0,0,1,1'}}}}"),
             "cameras.front.zones.front: a zone cannot have the name of a camera",
         ),
+        (&format!("{two}, name: 'a b'"), "cameras.front.name: \"a b\" may hold only letters"),
+        (&format!("{two}, record: null"), "cameras.front.record: is empty"),
         (
-            &format!("{two}, name: 'a b'"),
-            "cameras.front.name: \"a b\" may hold only letters",
-        ),
-        (
-            &format!("{two}, record: null"),
-            "cameras.front.record: is empty",
-        ),
-        (
-            &two.replace(
-                "}]}",
-                "}], output_args: {record: -f segment -segment_time 90}}",
-            ),
+            &two.replace("}]}", "}], output_args: {record: -f segment -segment_time 90}}"),
             "cameras.front.ffmpeg.output_args.record: has a -segment_time of 90; at most 60",
         ),
     ] {
-        let lines = file(&format!("cameras:\n  front: {{{camera}}}\n"))
-            .resolve(None)
-            .unwrap_err();
-        assert!(
-            lines.iter().any(|found| found.starts_with(line)),
-            "{camera}: {lines:?}"
-        );
+        let lines = file(&format!("cameras:\n  front: {{{camera}}}\n")).resolve(None).unwrap_err();
+        assert!(lines.iter().any(|found| found.starts_with(line)), "{camera}: {lines:?}");
     }
 }
 
@@ -783,30 +670,17 @@ fn the_command_prints_a_camera_or_one_line_for_each_error() {
     let run = |yaml: &str, more: &[&str]| {
         fs::write(&path, yaml).unwrap();
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_frigate-replay"))
-            .args([
-                "camera-config",
-                "--camera",
-                "front",
-                "--clip",
-                "/clip.mp4",
-                "--frigate-config",
-            ])
+            .args(["camera-config", "--camera", "front", "--clip", "/clip.mp4", "--frigate-config"])
             .arg(&path)
             .args(more)
             .env("FRIGATE_X", "x")
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+        (output.status.code(), text(output.stdout), text(output.stderr))
     };
-    let (code, out, err) = run(
-        &yaml.replace("fast", "7"),
-        &["--overrides", "{\"motion\": {\"threshold\": 9}}"],
-    );
+    let (code, out, err) =
+        run(&yaml.replace("fast", "7"), &["--overrides", "{\"motion\": {\"threshold\": 9}}"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let printed: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(printed["replay_camera"], "_replay_front");
@@ -848,11 +722,7 @@ fn ask_everything(text: &str) {
     config.own_settings(&env);
     for camera in config.cameras() {
         if let Ok(replay) = config.replay_camera(&env, camera.as_str(), "/clip.mp4", None) {
-            assert!(
-                schema.is_valid(&replay.camera_config),
-                "{text}\n{:#}",
-                replay.camera_config
-            );
+            assert!(schema.is_valid(&replay.camera_config), "{text}\n{:#}", replay.camera_config);
             let again = from_live(&replay.camera_config, "/clip.mp4", None).unwrap();
             assert_eq!(again.camera_config, replay.camera_config, "{text}");
         }
@@ -904,44 +774,33 @@ const PIECES: [&str; 40] = [
 ];
 
 fn mutated() -> impl Strategy<Value = String> {
-    let texts: Vec<String> = cases()
-        .into_iter()
-        .map(|case| case.yaml)
-        .filter(|yaml| yaml.len() < 4000)
-        .collect();
-    let edit = (
-        any::<prop::sample::Index>(),
-        0..6u8,
-        prop::sample::select(PIECES.to_vec()),
-    );
-    (
-        prop::sample::select(texts),
-        prop::collection::vec(edit, 1..5),
-    )
-        .prop_map(|(text, edits)| {
-            let mut text = text;
-            for (at, kind, piece) in edits {
-                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-                if lines.is_empty() {
-                    break;
-                }
-                let line = at.index(lines.len());
-                match kind {
-                    0 => drop(lines.remove(line)),
-                    1 => lines.insert(line, lines[line].clone()),
-                    2 => lines[line] = format!(" {}", lines[line]),
-                    3 => lines[line].push_str(piece),
-                    // The value of a key, or of the first key of a flow map.
-                    _ => {
-                        if let Some((key, _)) = lines[line].split_once(": ") {
-                            lines[line] = format!("{key}: {piece}");
-                        }
+    let texts: Vec<String> =
+        cases().into_iter().map(|case| case.yaml).filter(|yaml| yaml.len() < 4000).collect();
+    let edit = (any::<prop::sample::Index>(), 0..6u8, prop::sample::select(PIECES.to_vec()));
+    (prop::sample::select(texts), prop::collection::vec(edit, 1..5)).prop_map(|(text, edits)| {
+        let mut text = text;
+        for (at, kind, piece) in edits {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            if lines.is_empty() {
+                break;
+            }
+            let line = at.index(lines.len());
+            match kind {
+                0 => drop(lines.remove(line)),
+                1 => lines.insert(line, lines[line].clone()),
+                2 => lines[line] = format!(" {}", lines[line]),
+                3 => lines[line].push_str(piece),
+                // The value of a key, or of the first key of a flow map.
+                _ => {
+                    if let Some((key, _)) = lines[line].split_once(": ") {
+                        lines[line] = format!("{key}: {piece}");
                     }
                 }
-                text = lines.join("\n") + "\n";
             }
-            text
-        })
+            text = lines.join("\n") + "\n";
+        }
+        text
+    })
 }
 
 proptest! {

@@ -26,10 +26,7 @@ pub fn compare(title: &str, rounds: usize, contenders: &mut [Contender<'_>]) -> 
     }
     let medians: Vec<Duration> = times.iter().map(|row| row[row.len() / 2]).collect();
     println!("\n{title} ({rounds} rounds, interleaved)");
-    println!(
-        "  {:34} {:>10} {:>10} {:>10} {:>8}",
-        "", "min", "median", "max", "ratio"
-    );
+    println!("  {:34} {:>10} {:>10} {:>10} {:>8}", "", "min", "median", "max", "ratio");
     for (index, (name, _)) in contenders.iter().enumerate() {
         let row = &times[index];
         let ratio = medians[index].as_secs_f64() / medians[0].as_secs_f64();

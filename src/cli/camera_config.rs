@@ -33,9 +33,7 @@ pub struct Args {
 struct Overrides(Map<String, Value>);
 
 fn parse_overrides(text: &str) -> Result<Overrides, String> {
-    serde_json::from_str(text)
-        .map(Overrides)
-        .map_err(|error| format!("no JSON object: {error}"))
+    serde_json::from_str(text).map(Overrides).map_err(|error| format!("no JSON object: {error}"))
 }
 
 /// Runs the command.

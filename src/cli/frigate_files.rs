@@ -41,15 +41,11 @@ pub fn load_config(path: &Path) -> Result<FrigateConfig, LoadError> {
         Some(text) if !path.is_file() => PathBuf::from(text.replace("yml", "yaml")),
         _ => path.to_owned(),
     };
-    let too_large = |bytes: u64| ConfigError::TooLarge {
-        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-    };
+    let too_large =
+        |bytes: u64| ConfigError::TooLarge { bytes: usize::try_from(bytes).unwrap_or(usize::MAX) };
     match fs::metadata(&path) {
         Ok(file) if file.len() > MAX_BYTES as u64 => {
-            return Err(LoadError::Parse {
-                path,
-                source: too_large(file.len()),
-            });
+            return Err(LoadError::Parse { path, source: too_large(file.len()) });
         }
         _ => {}
     }
@@ -77,10 +73,7 @@ pub fn env() -> Env {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let secrets = files.filter_map(|file| {
         let name = text(file.file_name()).filter(|name| name.starts_with(ENV_PREFIX))?;
-        Some((
-            name,
-            fs::read_to_string(file.path()).ok()?.trim().to_owned(),
-        ))
+        Some((name, fs::read_to_string(file.path()).ok()?.trim().to_owned()))
     });
     Env::beside_frigate(own.chain(secrets))
 }
@@ -108,37 +101,22 @@ mod tests {
         fs::write(&labels, "tram\n").unwrap();
         let path = folder.path().join("config.yml");
         let camera = "{ffmpeg: {inputs: [{path: a}]}, objects: {track: [tram, person]}}";
-        let text = format!(
-            "model: {{labelmap_path: {}}}\ncameras: {{front: {camera}}}",
-            labels.display()
-        );
+        let text =
+            format!("model: {{labelmap_path: {}}}\ncameras: {{front: {camera}}}", labels.display());
         fs::write(&path, text).unwrap();
         let replay = load_config(&path)
             .unwrap()
             .replay_camera(&Env::default(), "front", "/clip", None)
             .unwrap();
-        assert_eq!(
-            replay.camera_config["objects"]["track"],
-            serde_json::json!(["tram"])
-        );
+        assert_eq!(replay.camera_config["objects"]["track"], serde_json::json!(["tram"]));
     }
 
     #[test]
     fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yml");
-        assert!(
-            load_config(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("config.yaml")
-        );
+        assert!(load_config(&path).unwrap_err().to_string().contains("config.yaml"));
         fs::write(&path, "a: [").unwrap();
-        assert!(
-            load_config(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("config.yml: line 2: ")
-        );
+        assert!(load_config(&path).unwrap_err().to_string().contains("config.yml: line 2: "));
     }
 }

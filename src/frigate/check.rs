@@ -20,24 +20,22 @@ pub(super) fn section(
         return;
     };
     text_keys_only(map, path, report);
-    map.entries.retain(
-        |key, node| match section.fields.iter().find(|field| field.name == key) {
-            Some(known) => {
-                field(node, known, &path.key(key), report);
-                true
+    map.entries.retain(|key, node| match section.fields.iter().find(|field| field.name == key) {
+        Some(known) => {
+            field(node, known, &path.key(key), report);
+            true
+        }
+        None => {
+            if section.unknown == Unknown::Refused {
+                report.error(
+                    &path.key(key),
+                    node.source,
+                    "is not a setting that Frigate knows here",
+                );
             }
-            None => {
-                if section.unknown == Unknown::Refused {
-                    report.error(
-                        &path.key(key),
-                        node.source,
-                        "is not a setting that Frigate knows here",
-                    );
-                }
-                section.unknown == Unknown::Unread
-            }
-        },
-    );
+            section.unknown == Unknown::Unread
+        }
+    });
     for field in section.fields {
         if matches!(field.preset, Preset::Required) && map.get(field.name).is_none() {
             report.error(&path.key(field.name), source, "is missing");
@@ -48,11 +46,7 @@ pub(super) fn section(
 /// A name that is a number, a boolean or null must be quoted.
 fn text_keys_only(map: &Map, path: &Path<'_>, report: &mut Report<'_>) {
     for (key, node) in &map.odd {
-        report.error(
-            &path.key(key),
-            node.source,
-            "a name must be text: write it in quotes",
-        );
+        report.error(&path.key(key), node.source, "a name must be text: write it in quotes");
     }
 }
 
@@ -92,14 +86,8 @@ enum Checked {
 
 fn scalar(node: &Node, kind: Kind) -> Checked {
     let (value, needed) = match kind {
-        Kind::Bool => (
-            scalar::boolean(&node.value).map(Value::Bool),
-            "true or false",
-        ),
-        Kind::Int => (
-            scalar::integer_of(&node.value).map(Value::Int),
-            "a whole number",
-        ),
+        Kind::Bool => (scalar::boolean(&node.value).map(Value::Bool), "true or false"),
+        Kind::Int => (scalar::integer_of(&node.value).map(Value::Int), "a whole number"),
         Kind::Float => (scalar::float_of(&node.value).map(Value::Float), "a number"),
         Kind::Area => (
             scalar::area_of(&node.value),
@@ -152,26 +140,27 @@ fn outside(value: &Value, range: &Range) -> Option<String> {
 fn collection(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<'_>) {
     match kind {
         Kind::Section(of) => section(node, of, path, report),
-        Kind::MapOf(of) => entries(node, path, report, |node, path, report| {
-            section(node, of, path, report)
-        }),
+        Kind::MapOf(of) => {
+            entries(node, path, report, |node, path, report| section(node, of, path, report))
+        }
         Kind::MapOfNullable(of) => entries(node, path, report, |node, path, report| {
             if !node.is_null() {
                 section(node, of, path, report);
             }
         }),
-        Kind::MapOfInt => entries(
-            node,
-            path,
-            report,
-            |node, path, report| match scalar::integer_of(&node.value) {
-                Some(value) => node.value = Value::Int(value),
-                None => report.error(path, node.source, but_needs(&node.value, "a whole number")),
-            },
-        ),
-        Kind::MapOfTexts => entries(node, path, report, |node, path, report| {
-            texts(node, path, report)
-        }),
+        Kind::MapOfInt => {
+            entries(node, path, report, |node, path, report| {
+                match scalar::integer_of(&node.value) {
+                    Some(value) => node.value = Value::Int(value),
+                    None => {
+                        report.error(path, node.source, but_needs(&node.value, "a whole number"))
+                    }
+                }
+            })
+        }
+        Kind::MapOfTexts => {
+            entries(node, path, report, |node, path, report| texts(node, path, report))
+        }
         Kind::AnyMap => entries(node, path, report, |_, _, _| {}),
         Kind::ListOf(of) => match &mut node.value {
             Value::List(items) => {
@@ -257,17 +246,13 @@ fn distances(node: &mut Node, path: &Path<'_>, report: &mut Report<'_>) {
         return;
     }
     let source = node.source;
-    let text = |length: f64| Node {
-        value: Value::Text(python::float_text(length)),
-        source,
-    };
+    let text = |length: f64| Node { value: Value::Text(python::float_text(length)), source };
     node.value = Value::List(lengths.into_iter().map(text).collect());
 }
 
 /// Fills in the default of everything that nobody wrote.
 pub(super) fn complete(map: &mut Map, section: &Section) {
-    map.entries
-        .reserve(section.fields.len().saturating_sub(map.entries.len()));
+    map.entries.reserve(section.fields.len().saturating_sub(map.entries.len()));
     for field in section.fields {
         if map.get(field.name).is_none() {
             let Some(value) = preset(field.preset) else {

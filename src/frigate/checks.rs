@@ -27,19 +27,13 @@ pub(super) fn all(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'
 }
 
 fn is_on(map: &Map, section: &str) -> bool {
-    map.section(section)
-        .and_then(|section| section.bool("enabled"))
-        .unwrap_or(false)
+    map.section(section).and_then(|section| section.bool("enabled")).unwrap_or(false)
 }
 
 fn source_of(map: &Map, section: &str, key: &str) -> Source {
     let node = map.get(section);
-    let inner = node
-        .and_then(Node::map)
-        .and_then(|section| section.get(key));
-    let source = inner
-        .or(node)
-        .map_or(Source::of(Layer::Camera), |node| node.source);
+    let inner = node.and_then(Node::map).and_then(|section| section.get(key));
+    let source = inner.or(node).map_or(Source::of(Layer::Camera), |node| node.source);
     source.in_camera()
 }
 
@@ -64,9 +58,7 @@ fn assigned_roles(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'
 const SEGMENT_MAX_S: i128 = 60;
 
 fn segment_time(camera: &Map, report: &mut Report<'_>) {
-    let args = camera
-        .section("ffmpeg")
-        .and_then(|ffmpeg| ffmpeg.section("output_args"));
+    let args = camera.section("ffmpeg").and_then(|ffmpeg| ffmpeg.section("output_args"));
     let Some(node) = args.and_then(|args| args.get("record")) else {
         return;
     };
@@ -81,11 +73,7 @@ fn segment_time(camera: &Map, report: &mut Report<'_>) {
     let seconds = words
         .iter()
         .position(|word| *word == "-segment_time")
-        .map(|at| {
-            words
-                .get(at + 1)
-                .and_then(|seconds| super::python::int(seconds))
-        });
+        .map(|at| words.get(at + 1).and_then(|seconds| super::python::int(seconds)));
     let fault = match seconds {
         None => "has no -segment_time, which recording needs".to_owned(),
         Some(None) => "has a -segment_time without a whole number of seconds".to_owned(),
@@ -127,11 +115,7 @@ fn required_zones(camera: &Map, report: &mut Report<'_>) {
 pub(super) fn each_name(node: &Node) -> Vec<String> {
     match &node.value {
         Value::Text(text) => text.chars().map(String::from).collect(),
-        Value::List(items) => items
-            .iter()
-            .filter_map(Node::text)
-            .map(str::to_owned)
-            .collect(),
+        Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
         _ => Vec::new(),
     }
 }
@@ -143,43 +127,17 @@ fn profiles(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'_>) {
     let path = Path::Top.key("profiles");
     for (name, node) in &profiles.entries {
         let path = path.key(name);
-        if around
-            .profiles
-            .is_none_or(|defined| defined.get(name).is_none())
-        {
-            report.error(
-                &path,
-                node.source,
-                "is not defined in the top-level profiles section",
-            );
+        if around.profiles.is_none_or(|defined| defined.get(name).is_none()) {
+            report.error(&path, node.source, "is not defined in the top-level profiles section");
         }
         let Some(profile) = node.map() else {
             continue;
         };
         only_of_base(profile, camera, &["zones"], "a zone", &path, report);
-        only_of_base(
-            profile,
-            camera,
-            &["motion", "mask"],
-            "a motion mask",
-            &path,
-            report,
-        );
-        only_of_base(
-            profile,
-            camera,
-            &["objects", "mask"],
-            "an object mask",
-            &path,
-            report,
-        );
-        let filters = profile
-            .section("objects")
-            .and_then(|objects| objects.section("filters"));
-        for label in filters
-            .into_iter()
-            .flat_map(|filters| filters.entries.keys())
-        {
+        only_of_base(profile, camera, &["motion", "mask"], "a motion mask", &path, report);
+        only_of_base(profile, camera, &["objects", "mask"], "an object mask", &path, report);
+        let filters = profile.section("objects").and_then(|objects| objects.section("filters"));
+        for label in filters.into_iter().flat_map(|filters| filters.entries.keys()) {
             only_of_base(
                 profile,
                 camera,
@@ -201,10 +159,7 @@ fn only_of_base(
     path: &Path<'_>,
     report: &mut Report<'_>,
 ) {
-    let down = |map: &Map| {
-        at.iter()
-            .try_fold(map.clone(), |map, key| map.section(key).cloned())
-    };
+    let down = |map: &Map| at.iter().try_fold(map.clone(), |map, key| map.section(key).cloned());
     let Some(changed) = down(profile) else {
         return;
     };
@@ -221,10 +176,7 @@ fn only_of_base(
 }
 
 fn autotracking(camera: &Map, report: &mut Report<'_>) {
-    let Some(node) = camera
-        .section("onvif")
-        .and_then(|onvif| onvif.get("autotracking"))
-    else {
+    let Some(node) = camera.section("onvif").and_then(|onvif| onvif.get("autotracking")) else {
         return;
     };
     let Some(tracking) = node.map() else {
@@ -242,10 +194,7 @@ fn autotracking(camera: &Map, report: &mut Report<'_>) {
 
 /// Detection looks only where something moves.
 pub(super) fn motion_for_detection(camera: &Map, report: &mut Report<'_>) {
-    let moves = camera
-        .section("motion")
-        .and_then(|motion| motion.bool("enabled"))
-        .unwrap_or(true);
+    let moves = camera.section("motion").and_then(|motion| motion.bool("enabled")).unwrap_or(true);
     if is_on(camera, "detect") && !moves {
         let path = Path::Top.key("motion");
         let source = source_of(camera, "motion", "enabled");

@@ -54,11 +54,7 @@ impl FrigateConfig {
             Value::List(_) => return Err(ConfigError::NotAMap("a list")),
             _ => return Err(ConfigError::NotAMap("a single value")),
         };
-        Ok(Self {
-            root,
-            lines,
-            label_map: None,
-        })
+        Ok(Self { root, lines, label_map: None })
     }
 
     /// The file that the config takes its model's label map from, or the `plus://` name of its
@@ -77,14 +73,9 @@ impl FrigateConfig {
     /// The cameras that can be named in a request, in the order of the file. Whether their settings
     /// are right is another question.
     pub fn cameras(&self) -> Vec<CameraName> {
-        let cameras = self
-            .root
-            .section("cameras")
-            .into_iter()
-            .flat_map(|cameras| cameras.entries.keys());
-        cameras
-            .filter_map(|name| CameraName::parse(name).ok())
-            .collect()
+        let cameras =
+            self.root.section("cameras").into_iter().flat_map(|cameras| cameras.entries.keys());
+        cameras.filter_map(|name| CameraName::parse(name).ok()).collect()
     }
 
     /// The config of the camera that replays `camera` from the clip at `clip_path` (as Frigate sees
@@ -138,10 +129,7 @@ impl FrigateConfig {
             return Err(ReplayConfigError::Config(report.errors));
         }
         let known = self.cameras().iter().map(CameraName::to_string).collect();
-        Err(ReplayConfigError::UnknownCamera {
-            camera: camera.to_owned(),
-            known,
-        })
+        Err(ReplayConfigError::UnknownCamera { camera: camera.to_owned(), known })
     }
 
     pub(super) fn resolve(
@@ -165,11 +153,7 @@ impl FrigateConfig {
                 lay_over(camera, overrides);
             }
             None => {
-                report.error(
-                    &Path::Top,
-                    node.source,
-                    but_needs(&node.value, "a map of settings"),
-                );
+                report.error(&Path::Top, node.source, but_needs(&node.value, "a map of settings"));
                 return Err(report.errors);
             }
         }
@@ -199,10 +183,7 @@ impl FrigateConfig {
             return Err(report.errors);
         }
         let camera_config = replay_camera::build(&camera, clip_path);
-        Ok(ReplayCameraConfig {
-            camera_config,
-            warnings: report.warnings,
-        })
+        Ok(ReplayCameraConfig { camera_config, warnings: report.warnings })
     }
 
     /// A copy of the top-level sections that flow into cameras.
@@ -230,11 +211,7 @@ impl FrigateConfig {
 
     /// `environment_vars:` of the file, as far as placeholders can name them.
     fn environment_vars(&self) -> impl Iterator<Item = (String, String)> {
-        let vars = self
-            .root
-            .section("environment_vars")
-            .into_iter()
-            .flat_map(|vars| &vars.entries);
+        let vars = self.root.section("environment_vars").into_iter().flat_map(|vars| &vars.entries);
         vars.filter(|(name, _)| name.starts_with(ENV_PREFIX))
             .filter_map(|(name, node)| Some((name.clone(), node.text()?.to_owned())))
     }
@@ -259,10 +236,6 @@ pub(super) const NAME_NOT_TEXT: &str = "the name of a camera must be text: write
 /// Frigate fills in placeholders in the path of the clip, too.
 fn check_clip_path(clip_path: &str, env: &Env, report: &mut Report<'_>) {
     if let Err(fault) = env.fill_in(clip_path) {
-        report.error(
-            &Path::Top.key("clip_path"),
-            Source::of(Layer::Global),
-            fault.to_string(),
-        );
+        report.error(&Path::Top.key("clip_path"), Source::of(Layer::Global), fault.to_string());
     }
 }

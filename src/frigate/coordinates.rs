@@ -39,34 +39,20 @@ fn any_pixels(polygon: &str) -> bool {
 /// A mask's coordinates: one polygon as a text, or a list of polygons of which the first decides
 /// whether the list holds pixels.
 pub(super) fn place_mask(coordinates: &Node, frame: Frame) -> Result<Placed, String> {
-    let untouched = Placed {
-        replaced: None,
-        outside: None,
-    };
+    let untouched = Placed { replaced: None, outside: None };
     match &coordinates.value {
         Value::Text(text) if any_pixels(text) => {
             let mut points = Vec::new();
             for point in pixels(text)? {
                 let (x, y) = point?;
                 if let Some(outside) = outside(x, y, frame) {
-                    return Ok(Placed {
-                        replaced: None,
-                        outside: Some(outside),
-                    });
+                    return Ok(Placed { replaced: None, outside: Some(outside) });
                 }
                 points.push(fraction(x, y, frame)?);
             }
-            Ok(Placed {
-                replaced: Some(Value::Text(points.join(","))),
-                outside: None,
-            })
+            Ok(Placed { replaced: Some(Value::Text(points.join(","))), outside: None })
         }
-        Value::List(polygons)
-            if polygons
-                .first()
-                .and_then(Node::text)
-                .is_some_and(any_pixels) =>
-        {
+        Value::List(polygons) if polygons.first().and_then(Node::text).is_some_and(any_pixels) => {
             let mut first_outside = None;
             let mut placed = Vec::new();
             for polygon in polygons {
@@ -76,15 +62,9 @@ pub(super) fn place_mask(coordinates: &Node, frame: Frame) -> Result<Placed, Str
                 } else {
                     polygon.value.clone()
                 };
-                placed.push(Node {
-                    value,
-                    source: polygon.source,
-                });
+                placed.push(Node { value, source: polygon.source });
             }
-            Ok(Placed {
-                replaced: Some(Value::List(placed)),
-                outside: first_outside,
-            })
+            Ok(Placed { replaced: Some(Value::List(placed)), outside: first_outside })
         }
         _ => Ok(untouched),
     }
@@ -115,9 +95,7 @@ fn pixels(polygon: &str) -> Result<impl Iterator<Item = Result<(i128, i128), Str
     let points = pieces.len().div_ceil(2);
     Ok((0..points).map(move |point| {
         let x = pixel(pieces[2 * point], &pieces)?;
-        let y = pieces
-            .get(2 * point + 1)
-            .ok_or_else(|| odd_count(pieces.len()))?;
+        let y = pieces.get(2 * point + 1).ok_or_else(|| odd_count(pieces.len()))?;
         Ok((x, pixel(y, &pieces)?))
     }))
 }
@@ -157,11 +135,7 @@ fn fraction(x: i128, y: i128, frame: Frame) -> Result<String, String> {
     }
     let part =
         |pixels: i128, of: i64| python::float_text(python::round3(pixels as f64 / of as f64));
-    Ok(format!(
-        "{},{}",
-        part(x, frame.width),
-        part(y, frame.height)
-    ))
+    Ok(format!("{},{}", part(x, frame.width), part(y, frame.height)))
 }
 
 /// Whether Frigate can draw an enabled mask's coordinates: fractions only, a y for every x.
@@ -178,10 +152,8 @@ pub(super) fn check_drawable(coordinates: &Value, frame: Frame) -> Result<(), St
 
 fn check_polygon(polygon: &str, frame: Frame) -> Result<(), String> {
     if any_pixels(polygon) {
-        return Err(
-            "holds pixels, but the first polygon of the list holds fractions of the frame"
-                .to_owned(),
-        );
+        return Err("holds pixels, but the first polygon of the list holds fractions of the frame"
+            .to_owned());
     }
     if (frame.width == 0) != (frame.height == 0) {
         return Err("cannot be drawn: the detect frame has no pixels".to_owned());
@@ -189,10 +161,7 @@ fn check_polygon(polygon: &str, frame: Frame) -> Result<(), String> {
     let pieces: Vec<&str> = polygon.split(',').collect();
     for point in pieces.chunks(2) {
         corner(point[0], frame.width)?;
-        corner(
-            point.get(1).ok_or_else(|| odd_count(pieces.len()))?,
-            frame.height,
-        )?;
+        corner(point.get(1).ok_or_else(|| odd_count(pieces.len()))?, frame.height)?;
     }
     Ok(())
 }
@@ -234,19 +203,14 @@ pub(super) fn place_zone(coordinates: &Node, frame: Frame) -> Result<Placed, Str
                 let points: Vec<String> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
                 Some(points.join(","))
             } else {
-                points
-                    .iter()
-                    .try_for_each(|(x, y)| check_fractions(&[x, y]))?;
+                points.iter().try_for_each(|(x, y)| check_fractions(&[x, y]))?;
                 None
             }
         }
         _ => None,
     };
     let Some(polygon) = polygon else {
-        return Ok(Placed {
-            replaced: None,
-            outside: None,
-        });
+        return Ok(Placed { replaced: None, outside: None });
     };
     let mut first_outside = None;
     let mut placed = Vec::new();
@@ -260,10 +224,7 @@ pub(super) fn place_zone(coordinates: &Node, frame: Frame) -> Result<Placed, Str
     let text = placed.join(",");
     // A point may round to the very edge; only what reads as pixels again is beyond it.
     let outside = first_outside.filter(|_| any_pixels(&text));
-    Ok(Placed {
-        replaced: Some(Value::Text(text)),
-        outside,
-    })
+    Ok(Placed { replaced: Some(Value::Text(text)), outside })
 }
 
 /// `x,y` and whatever follows, which Frigate does not look at.

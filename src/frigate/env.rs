@@ -23,23 +23,14 @@ impl Env {
     /// All the values that Frigate has: a placeholder without one is an error, as it is for
     /// Frigate.
     pub fn of_frigate(values: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self {
-            complete: true,
-            ..Self::beside_frigate(values)
-        }
+        Self { complete: true, ..Self::beside_frigate(values) }
     }
 
     /// The values that a process beside Frigate happens to have. It need not know the passwords of
     /// the cameras' streams, so a placeholder without a value in one of those is only a warning.
     pub fn beside_frigate(values: impl IntoIterator<Item = (String, String)>) -> Self {
-        let values = values
-            .into_iter()
-            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
-            .collect();
-        Self {
-            values,
-            complete: false,
-        }
+        let values = values.into_iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+        Self { values, complete: false }
     }
 
     /// Whether a placeholder without a value is known to be wrong.
@@ -50,11 +41,7 @@ impl Env {
     /// This and what `environment_vars:` of the config adds.
     pub(super) fn with(&self, added: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut all = self.clone();
-        all.values.extend(
-            added
-                .into_iter()
-                .filter(|(name, _)| name.starts_with(ENV_PREFIX)),
-        );
+        all.values.extend(added.into_iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)));
         all
     }
 
@@ -69,15 +56,12 @@ impl Env {
             let step = if rest.starts_with("{{") || rest.starts_with("}}") {
                 filled.push_str(&rest[..1]);
                 2
-            } else if let Some(inner) = rest
-                .strip_prefix('{')
-                .filter(|inner| inner.starts_with(ENV_PREFIX))
+            } else if let Some(inner) =
+                rest.strip_prefix('{').filter(|inner| inner.starts_with(ENV_PREFIX))
             {
                 let name = placeholder(inner).ok_or(Unfilled::Malformed)?;
-                let value = self
-                    .values
-                    .get(name)
-                    .ok_or_else(|| Unfilled::Unknown(name.to_owned()))?;
+                let value =
+                    self.values.get(name).ok_or_else(|| Unfilled::Unknown(name.to_owned()))?;
                 filled.push_str(value);
                 name.len() + 2
             } else {
@@ -122,11 +106,7 @@ mod tests {
     use super::*;
 
     fn env() -> Env {
-        let values = [
-            ("FRIGATE_PW", "s3cret"),
-            ("FRIGATE_A1", "a"),
-            ("HOME", "/root"),
-        ];
+        let values = [("FRIGATE_PW", "s3cret"), ("FRIGATE_A1", "a"), ("HOME", "/root")];
         Env::of_frigate(values.map(|(name, value)| (name.to_owned(), value.to_owned())))
     }
 
@@ -148,16 +128,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_in_is_an_error() {
-        assert_eq!(
-            env().fill_in("{FRIGATE_NO}"),
-            Err(Unfilled::Unknown("FRIGATE_NO".to_owned()))
-        );
-        for text in [
-            "{FRIGATE_PW",
-            "{FRIGATE_}",
-            "{FRIGATE_PW:>9}",
-            "{FRIGATE_P-W}",
-        ] {
+        assert_eq!(env().fill_in("{FRIGATE_NO}"), Err(Unfilled::Unknown("FRIGATE_NO".to_owned())));
+        for text in ["{FRIGATE_PW", "{FRIGATE_}", "{FRIGATE_PW:>9}", "{FRIGATE_P-W}"] {
             assert_eq!(env().fill_in(text), Err(Unfilled::Malformed), "{text}");
         }
     }

@@ -161,22 +161,12 @@ impl<'a> Report<'a> {
     pub fn on_camera(name: &str, lines: &'a Lines) -> Self {
         let mut prefix = "cameras".to_owned();
         write_key(&mut prefix, name);
-        Self {
-            prefix,
-            lines,
-            errors: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { prefix, lines, errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// A report in which every path begins at the top.
     pub fn on_file(lines: &'a Lines) -> Self {
-        Self {
-            prefix: String::new(),
-            lines,
-            errors: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { prefix: String::new(), lines, errors: Vec::new(), warnings: Vec::new() }
     }
 
     pub fn error(&mut self, path: &Path<'_>, source: Source, message: impl Into<String>) {
@@ -200,11 +190,7 @@ impl<'a> Report<'a> {
             Layer::Overrides => "overrides".to_owned(),
         };
         path.write(&mut place);
-        Finding {
-            place,
-            message,
-            line: self.lines.line(source.offset),
-        }
+        Finding { place, message, line: self.lines.line(source.offset) }
     }
 }
 

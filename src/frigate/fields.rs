@@ -106,20 +106,8 @@ pub(super) const fn field(
     preset: Preset,
     doc: &'static str,
 ) -> Field {
-    let range = Range {
-        at_least: None,
-        above: None,
-        at_most: None,
-    };
-    Field {
-        name,
-        kind,
-        preset,
-        nullable: false,
-        range,
-        fate: Fate::Carried,
-        doc,
-    }
+    let range = Range { at_least: None, above: None, at_most: None };
+    Field { name, kind, preset, nullable: false, range, fate: Fate::Carried, doc }
 }
 
 pub(super) const fn flag(name: &'static str, preset: bool, doc: &'static str) -> Field {
@@ -191,19 +179,11 @@ impl Field {
 }
 
 pub(super) const fn closed(doc: &'static str, fields: &'static [Field]) -> Section {
-    Section {
-        fields,
-        unknown: Unknown::Refused,
-        doc,
-    }
+    Section { fields, unknown: Unknown::Refused, doc }
 }
 
 pub(super) const fn partly_read(fields: &'static [Field]) -> Section {
-    Section {
-        fields,
-        unknown: Unknown::Unread,
-        doc: "",
-    }
+    Section { fields, unknown: Unknown::Unread, doc: "" }
 }
 
 /// The field of `section` that is called `name`.

@@ -35,20 +35,13 @@ impl FrigateConfig {
     pub fn findings(&self, env: &Env) -> FileFindings {
         let mut report = Report::on_file(self.lines());
         let mut globals = self.globals();
-        migrate::migrate(
-            &migrate::version(self.root()),
-            &mut globals,
-            &mut Map::default(),
-        );
+        migrate::migrate(&migrate::version(self.root()), &mut globals, &mut Map::default());
         self.check_globals(&mut globals, &mut report);
         merge::check_size_is_whole(globals.get("detect"), &mut report);
         let of_globals = report.errors.clone();
         self.check_rest(&globals, &mut report);
         report.errors.extend(self.own_settings(env).errors);
-        let mut findings = FileFindings {
-            file: report.errors,
-            cameras: Vec::new(),
-        };
+        let mut findings = FileFindings { file: report.errors, cameras: Vec::new() };
         let Some(cameras) = self.root().section("cameras") else {
             if let Err(ReplayConfigError::Config(errors)) = self.find_camera("") {
                 findings.file.extend(errors);
@@ -60,15 +53,8 @@ impl FrigateConfig {
                 Ok(resolved) => (Vec::new(), resolved.warnings),
                 Err(errors) => (errors, Vec::new()),
             };
-            let errors = errors
-                .into_iter()
-                .filter(|error| !of_globals.contains(error))
-                .collect();
-            findings.cameras.push(CameraFindings {
-                camera: name.clone(),
-                errors,
-                warnings,
-            });
+            let errors = errors.into_iter().filter(|error| !of_globals.contains(error)).collect();
+            findings.cameras.push(CameraFindings { camera: name.clone(), errors, warnings });
         }
         for (name, node) in &cameras.odd {
             let mut report = Report::on_camera(name, self.lines());
@@ -88,11 +74,7 @@ impl FrigateConfig {
             let known = tables::OTHER_TOP_LEVEL.contains(&key.as_str())
                 || fields::find(&tables::GLOBALS, key).is_some();
             if !known {
-                report.error(
-                    &Path::Top.key(key),
-                    node.source,
-                    "is no section that Frigate knows",
-                );
+                report.error(&Path::Top.key(key), node.source, "is no section that Frigate knows");
             }
         }
         for (key, node) in &self.root().odd {
@@ -110,16 +92,10 @@ impl FrigateConfig {
             report.error(&Path::Top.key("version"), node.source, message);
         }
         if self.root().get("mqtt").is_none() {
-            report.error(
-                &Path::Top.key("mqtt"),
-                Source::of(Layer::Global),
-                "is missing",
-            );
+            report.error(&Path::Top.key("mqtt"), Source::of(Layer::Global), "is missing");
         }
         let on = |map: &Map, section: &str| {
-            map.section(section)
-                .and_then(|section| section.bool("enabled"))
-                .unwrap_or(false)
+            map.section(section).and_then(|section| section.bool("enabled")).unwrap_or(false)
         };
         let hears = |node: &Node| node.map().is_some_and(|camera| on(camera, "audio"));
         let any_hears = on(globals, "audio")

@@ -37,10 +37,7 @@ pub(super) fn check(camera: &Map, env: &Env, report: &mut Report<'_>) -> Vec<Str
         }
     }
     if all_read {
-        let twice = roles
-            .iter()
-            .enumerate()
-            .find(|(index, role)| roles[..*index].contains(role));
+        let twice = roles.iter().enumerate().find(|(index, role)| roles[..*index].contains(role));
         if let Some((_, role)) = twice {
             report.error(
                 &path,
@@ -64,20 +61,12 @@ fn input(
     report: &mut Report<'_>,
 ) -> Option<Vec<String>> {
     let Some(map) = input.map() else {
-        report.error(
-            path,
-            input.source,
-            but_needs(&input.value, "a map of settings"),
-        );
+        report.error(path, input.source, but_needs(&input.value, "a map of settings"));
         return None;
     };
     for (key, node) in map.entries.iter().chain(&map.odd) {
         if !INPUT_FIELDS.contains(&key.as_str()) {
-            report.error(
-                &path.key(key),
-                node.source,
-                "is not a setting that Frigate knows here",
-            );
+            report.error(&path.key(key), node.source, "is not a setting that Frigate knows here");
         }
     }
     stream_address(map, input.source, path, env, report);
@@ -95,10 +84,7 @@ fn input(
         };
         let roles = ["record", "detect", "audio"];
         return Some(
-            roles[..if hears { 3 } else { 2 }]
-                .iter()
-                .map(|role| (*role).to_owned())
-                .collect(),
+            roles[..if hears { 3 } else { 2 }].iter().map(|role| (*role).to_owned()).collect(),
         );
     }
     let Some(roles) = roles else {
@@ -106,11 +92,7 @@ fn input(
         return None;
     };
     let Some(items) = roles.list() else {
-        report.error(
-            &path,
-            roles.source,
-            but_needs(&roles.value, "a list of roles"),
-        );
+        report.error(&path, roles.source, but_needs(&roles.value, "a list of roles"));
         return None;
     };
     let mut read = Vec::new();
@@ -150,11 +132,7 @@ fn stream_address(
     match env.fill_in(text) {
         Ok(_) => {}
         Err(unknown @ Unfilled::Unknown(_)) if !env.is_complete() => {
-            report.warn(
-                &path,
-                node.source,
-                format!("{unknown} of this process; Frigate needs it"),
-            );
+            report.warn(&path, node.source, format!("{unknown} of this process; Frigate needs it"));
         }
         Err(unfilled) => report.error(&path, node.source, unfilled.to_string()),
     }

@@ -52,10 +52,7 @@ enum Known {
 impl Labels {
     /// No label is unknown, and no attribute gets a filter.
     pub fn all_known() -> Self {
-        Self {
-            known: Known::All,
-            attributes: Vec::new(),
-        }
+        Self { known: Known::All, attributes: Vec::new() }
     }
 
     /// The labels of the config's `model:` section. `custom` is the text of the label map that it
@@ -66,10 +63,7 @@ impl Labels {
             Some(text) => Some(parse(text)),
             None if model.is_some_and(|model| label_map_path(model).is_some()) => None,
             None if added.is_empty() => {
-                return Self {
-                    known: Known::Stock,
-                    attributes: attributes(model),
-                };
+                return Self { known: Known::Stock, attributes: attributes(model) };
             }
             None => Some(parse(STOCK)),
         };
@@ -77,19 +71,13 @@ impl Labels {
             map.extend(added);
             Known::These(map.into_values().collect())
         });
-        Self {
-            known,
-            attributes: attributes(model),
-        }
+        Self { known, attributes: attributes(model) }
     }
 
     /// Whether the model knows `label`. Without its label map every label counts as known.
     pub fn knows(&self, label: &str) -> bool {
         match &self.known {
-            Known::Stock => STOCK
-                .lines()
-                .filter_map(indexed)
-                .any(|(_, known)| known == label),
+            Known::Stock => STOCK.lines().filter_map(indexed).any(|(_, known)| known == label),
             Known::These(known) => known.contains(label),
             Known::NotRead | Known::All => true,
         }
@@ -105,11 +93,9 @@ impl Labels {
 /// stock one.
 pub(super) fn label_map_path(model: &Map) -> Option<&str> {
     let text = |key| model.get(key).and_then(Node::text);
-    text("path")
-        .filter(|path| path.starts_with("plus://"))
-        .or_else(|| {
-            text("labelmap_path").filter(|path| !path.is_empty() && *path != "/labelmap.txt")
-        })
+    text("path").filter(|path| path.starts_with("plus://")).or_else(|| {
+        text("labelmap_path").filter(|path| !path.is_empty() && *path != "/labelmap.txt")
+    })
 }
 
 fn attributes(model: Option<&Map>) -> Vec<String> {
@@ -128,11 +114,7 @@ fn overlay(model: &Map, report: &mut Report<'_>) -> BTreeMap<u64, String> {
         return BTreeMap::new();
     };
     let Some(map) = node.map() else {
-        report.error(
-            &path,
-            node.source,
-            but_needs(&node.value, "a map of labels"),
-        );
+        report.error(&path, node.source, but_needs(&node.value, "a map of labels"));
         return BTreeMap::new();
     };
     let mut labels = BTreeMap::new();
@@ -148,11 +130,9 @@ fn overlay(model: &Map, report: &mut Report<'_>) -> BTreeMap<u64, String> {
                 node.source,
                 "an index of the label map must be a whole number",
             ),
-            (_, None) => report.error(
-                &path.key(key),
-                node.source,
-                but_needs(&node.value, "a label"),
-            ),
+            (_, None) => {
+                report.error(&path.key(key), node.source, but_needs(&node.value, "a label"))
+            }
         }
     }
     labels
@@ -160,17 +140,14 @@ fn overlay(model: &Map, report: &mut Report<'_>) -> BTreeMap<u64, String> {
 
 /// Reads a label map: `12  horse` on each line, or only labels, which are then counted from 0.
 fn parse(text: &str) -> BTreeMap<u64, String> {
-    let mut labels: BTreeMap<u64, String> = (0..INDICES)
-        .map(|index| (index, "unknown".to_owned()))
-        .collect();
+    let mut labels: BTreeMap<u64, String> =
+        (0..INDICES).map(|index| (index, "unknown".to_owned())).collect();
     if text.lines().next().and_then(indexed).is_some() {
         let pairs = text.lines().filter_map(indexed);
         labels.extend(pairs.map(|(index, label)| (index, label.to_owned())));
     } else {
         labels.extend(
-            text.lines()
-                .zip(0u64..)
-                .map(|(label, index)| (index, label.trim().to_owned())),
+            text.lines().zip(0u64..).map(|(label, index)| (index, label.trim().to_owned())),
         );
     }
     labels
@@ -191,10 +168,7 @@ mod tests {
         let (node, lines) = yaml::read(model).unwrap();
         let mut report = Report::on_file(&lines);
         let labels = Labels::of(node.map(), custom, &mut report);
-        (
-            labels,
-            report.errors.iter().map(ToString::to_string).collect(),
-        )
+        (labels, report.errors.iter().map(ToString::to_string).collect())
     }
 
     #[test]

@@ -64,12 +64,7 @@ fn resolve(
     };
     lay_over(&mut written, overrides);
     let mut root = Node::new(Value::Map(Box::new(written)), Layer::Camera);
-    check::section(
-        &mut root,
-        &tables::REPLAYED_SECTIONS,
-        &Path::Top,
-        &mut report,
-    );
+    check::section(&mut root, &tables::REPLAYED_SECTIONS, &Path::Top, &mut report);
     let Value::Map(mut written) = root.value else {
         return Err(report.errors);
     };
@@ -80,10 +75,7 @@ fn resolve(
         return Err(report.errors);
     }
     let camera_config = replay_camera::build(&written, clip_path);
-    Ok(ReplayCameraConfig {
-        camera_config,
-        warnings: report.warnings,
-    })
+    Ok(ReplayCameraConfig { camera_config, warnings: report.warnings })
 }
 
 /// The sections of a live camera that a replay takes over.
@@ -126,11 +118,7 @@ fn prune(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<'_>) 
             let path = path.key(key);
             let Some(field) = fields::find(of, key) else {
                 if of.unknown == Unknown::Refused && !node.is_null() {
-                    report.warn(
-                        &path,
-                        node.source,
-                        "is left out: this program does not know it",
-                    );
+                    report.warn(&path, node.source, "is left out: this program does not know it");
                 }
                 return false;
             };
@@ -156,14 +144,9 @@ fn drop_copied_masks(objects: &mut Map) {
         .flat_map(|masks| masks.entries.keys().map(|id| placement::id_in_filters(id)))
         .collect();
     let filters = objects.get_mut("filters").and_then(Node::map_mut);
-    for filter in filters
-        .into_iter()
-        .flat_map(|filters| filters.entries.values_mut())
-    {
-        if let Some(masks) = filter
-            .map_mut()
-            .and_then(|filter| filter.get_mut("mask"))
-            .and_then(Node::map_mut)
+    for filter in filters.into_iter().flat_map(|filters| filters.entries.values_mut()) {
+        if let Some(masks) =
+            filter.map_mut().and_then(|filter| filter.get_mut("mask")).and_then(Node::map_mut)
         {
             masks.entries.retain(|id, _| !copies.contains(id));
         }
@@ -227,10 +210,7 @@ fn node(json: &Json, layer: Layer, depth: usize, left: &mut u32) -> Result<Node,
         },
         Json::String(text) => Value::Text(text.clone()),
         Json::Array(items) => Value::List(
-            items
-                .iter()
-                .map(|item| node(item, layer, deeper, left))
-                .collect::<Result<_, _>>()?,
+            items.iter().map(|item| node(item, layer, deeper, left)).collect::<Result<_, _>>()?,
         ),
         Json::Object(object) => {
             let mut map = Map::default();

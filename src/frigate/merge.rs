@@ -12,9 +12,8 @@ const ATTRIBUTE_MIN_SCORE: f64 = 0.7;
 /// Global filters, once there are any, bring a filter for each attribute along.
 pub(super) fn add_attribute_filters(globals: &mut Map, attributes: &[String]) {
     let objects = globals.get_mut("objects").and_then(Node::map_mut);
-    let Some(filters) = objects
-        .and_then(|objects| objects.get_mut("filters"))
-        .and_then(Node::map_mut)
+    let Some(filters) =
+        objects.and_then(|objects| objects.get_mut("filters")).and_then(Node::map_mut)
     else {
         return;
     };
@@ -28,10 +27,8 @@ pub(super) fn add_attribute_filters(globals: &mut Map, attributes: &[String]) {
             None => {
                 let mut filter = Map::default();
                 filter.insert("min_score", score());
-                filters.insert(
-                    label.as_str(),
-                    Node::new(Value::Map(Box::new(filter)), Layer::Global),
-                );
+                filters
+                    .insert(label.as_str(), Node::new(Value::Map(Box::new(filter)), Layer::Global));
             }
         }
     }
@@ -47,18 +44,10 @@ pub(super) fn lay_globals_below(camera: &mut Map, globals: &Map) {
             continue;
         };
         if let ("lpr" | "face_recognition", Some(section)) = (name, tables::replayed(name)) {
-            lower
-                .entries
-                .retain(|key, _| fields::find(section, key).is_some());
+            lower.entries.retain(|key, _| fields::find(section, key).is_some());
         }
         match camera.get_mut(name).map(|own| &mut own.value) {
-            None => camera.insert(
-                name,
-                Node {
-                    value: Value::Map(lower),
-                    source: global.source,
-                },
-            ),
+            None => camera.insert(name, Node { value: Value::Map(lower), source: global.source }),
             Some(Value::Map(upper)) => lay_below(upper, *lower),
             Some(_) => {}
         }

@@ -71,9 +71,7 @@ fn remove_if_truthy(map: &mut Map, key: &str) {
 /// `record.events.required_zones` becomes `review.alerts.required_zones`, if that is not there yet.
 fn move_required_zones(map: &mut Map, may_add_review: bool) {
     let events = map.get_mut("record").and_then(Node::map_mut);
-    let events = events
-        .and_then(|record| record.get_mut("events"))
-        .and_then(Node::map_mut);
+    let events = events.and_then(|record| record.get_mut("events")).and_then(Node::map_mut);
     let Some(zones) = events
         .filter(|events| events.get("required_zones").is_some_and(is_truthy))
         .and_then(|events| events.entries.shift_remove("required_zones"))
@@ -96,13 +94,7 @@ fn move_required_zones(map: &mut Map, may_add_review: bool) {
 /// The map under `key`, made if nothing (or nothing true) is there; `None` if something else is.
 fn map_under<'a>(map: &'a mut Map, key: &str, like: &Node) -> Option<&'a mut Map> {
     if !map.get(key).is_some_and(is_truthy) {
-        map.insert(
-            key,
-            Node {
-                value: Value::Map(Box::default()),
-                source: like.source,
-            },
-        );
+        map.insert(key, Node { value: Value::Map(Box::default()), source: like.source });
     }
     map.get_mut(key).and_then(Node::map_mut)
 }
@@ -117,13 +109,7 @@ fn enable_detect(globals: &mut Map) {
     if let Some(detect) = node.map_mut()
         && detect.get("enabled").is_none_or(Node::is_null)
     {
-        detect.insert(
-            "enabled",
-            Node {
-                value: Value::Bool(true),
-                source,
-            },
-        );
+        detect.insert("enabled", Node { value: Value::Bool(true), source });
     }
 }
 
@@ -157,29 +143,16 @@ fn name_polygons(mask: &mut Node, id: &str, name: &str, label: &str) {
             return;
         }
         Value::List(polygons) => polygons,
-        text @ Value::Text(_) => vec![Node {
-            value: text,
-            source,
-        }],
+        text @ Value::Text(_) => vec![Node { value: text, source }],
         // Frigate takes anything else for no mask at all.
         _ => Vec::new(),
     };
     let mut masks = Map::default();
-    for (number, polygon) in (1..)
-        .zip(polygons)
-        .filter(|(_, polygon)| is_truthy(polygon))
-    {
-        let of_label = if label.is_empty() {
-            String::new()
-        } else {
-            format!(" ({label})")
-        };
+    for (number, polygon) in (1..).zip(polygons).filter(|(_, polygon)| is_truthy(polygon)) {
+        let of_label = if label.is_empty() { String::new() } else { format!(" ({label})") };
         let node = |value| Node { value, source };
         let mut entry = Map::default();
-        entry.insert(
-            "friendly_name",
-            node(Value::Text(format!("{name} {number}{of_label}"))),
-        );
+        entry.insert("friendly_name", node(Value::Text(format!("{name} {number}{of_label}"))));
         entry.insert("enabled", node(Value::Bool(true)));
         entry.insert("coordinates", polygon);
         masks.insert(format!("{id}_{number}"), node(Value::Map(Box::new(entry))));
@@ -241,35 +214,18 @@ mod tests {
             .unwrap()
             .section("person")
             .unwrap();
-        let mask = person
-            .section("mask")
-            .unwrap()
-            .section("object_mask_1")
-            .unwrap();
-        assert_eq!(
-            mask.get("friendly_name").unwrap().text(),
-            Some("Object Mask 1 (person)")
-        );
+        let mask = person.section("mask").unwrap().section("object_mask_1").unwrap();
+        assert_eq!(mask.get("friendly_name").unwrap().text(), Some("Object Mask 1 (person)"));
     }
 
     #[test]
     fn empty_masks_become_none_and_maps_stay() {
-        let camera = migrated(
-            "0.13",
-            "motion: {mask: []}\nobjects: {mask: {a: {coordinates: ''}}}",
-        );
+        let camera =
+            migrated("0.13", "motion: {mask: []}\nobjects: {mask: {a: {coordinates: ''}}}");
         assert!(ids(&camera, "motion").is_empty());
         assert_eq!(ids(&camera, "objects"), ["a"]);
         let camera = migrated("0.18-0", "motion: {mask: []}");
-        assert!(
-            camera
-                .section("motion")
-                .unwrap()
-                .get("mask")
-                .unwrap()
-                .list()
-                .is_some()
-        );
+        assert!(camera.section("motion").unwrap().get("mask").unwrap().list().is_some());
     }
 
     #[test]
@@ -283,9 +239,7 @@ mod tests {
             let mut globals = map(before);
             migrate("0.15-1", &mut globals, &mut Map::default());
             assert_eq!(
-                globals
-                    .section("detect")
-                    .and_then(|detect| detect.bool("enabled")),
+                globals.section("detect").and_then(|detect| detect.bool("enabled")),
                 after,
                 "{before}"
             );
@@ -294,10 +248,8 @@ mod tests {
 
     #[test]
     fn required_zones_move_to_review_and_rtmp_goes() {
-        let camera = migrated(
-            "0.13",
-            "rtmp: {enabled: false}\nrecord: {events: {required_zones: [a]}}",
-        );
+        let camera =
+            migrated("0.13", "rtmp: {enabled: false}\nrecord: {events: {required_zones: [a]}}");
         let alerts = camera.section("review").unwrap().section("alerts").unwrap();
         assert_eq!(alerts.texts("required_zones"), ["a"]);
         assert!(camera.get("rtmp").is_none());

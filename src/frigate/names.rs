@@ -10,22 +10,14 @@ use super::tree::{Layer, Map, Node};
 pub(super) fn check(name: &str, camera: &Node, cameras: &Map, report: &mut Report<'_>) {
     let source = camera.source.on(Layer::Camera);
     if let Err(fault) = CameraName::parse(name) {
-        report.error(
-            &Path::Top,
-            source,
-            format!("the name does not fit: {fault}"),
-        );
+        report.error(&Path::Top, source, format!("the name does not fit: {fault}"));
     }
     let own = camera.map().and_then(|camera| camera.get("name"));
     if let Some((node, text)) = own.and_then(|node| Some((node, node.text()?)))
         && !fits(text)
     {
         let message = format!("{} may hold only letters, digits, _ and -", quoted(text));
-        report.error(
-            &Path::Top.key("name"),
-            node.source.on(Layer::Camera),
-            message,
-        );
+        report.error(&Path::Top.key("name"), node.source.on(Layer::Camera), message);
     }
     let replay = format!("{REPLAY_PREFIX}{name}");
     if let Some(taken) = cameras.get(&replay) {
@@ -37,25 +29,14 @@ pub(super) fn check(name: &str, camera: &Node, cameras: &Map, report: &mut Repor
     for (zone, node) in zones(camera) {
         if cameras.get(zone).is_some() || *zone == replay {
             let source = node.source.on(Layer::Camera);
-            report.error(
-                &path.key(zone),
-                source,
-                "a zone cannot have the name of a camera",
-            );
+            report.error(&path.key(zone), source, "a zone cannot have the name of a camera");
         }
     }
-    let others = cameras
-        .entries
-        .iter()
-        .filter(|(other, _)| *other != name && **other != replay);
+    let others = cameras.entries.iter().filter(|(other, _)| *other != name && **other != replay);
     for (other, node) in others {
         let zones = node.map().and_then(|other| other.section("zones"));
         if zones.is_some_and(|zones| zones.get(name).is_some()) {
-            report.error(
-                &Path::Top,
-                source,
-                format!("camera {other} has a zone of the same name"),
-            );
+            report.error(&Path::Top, source, format!("camera {other} has a zone of the same name"));
         }
     }
 }

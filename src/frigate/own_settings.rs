@@ -89,12 +89,7 @@ impl FrigateConfig {
             tls_insecure: mqtt.flag("tls_insecure"),
         };
         mqtt.user_with_password();
-        OwnSettings {
-            mqtt: settings,
-            database_path,
-            ffmpeg_path,
-            errors: report.errors,
-        }
+        OwnSettings { mqtt: settings, database_path, ffmpeg_path, errors: report.errors }
     }
 }
 
@@ -115,12 +110,7 @@ impl<'a, 'r, 'l> Reader<'a, 'r, 'l> {
                 but_needs(&node.value, "a map of settings"),
             );
         }
-        Self {
-            name,
-            section: root.section(name),
-            env,
-            report,
-        }
+        Self { name, section: root.section(name), env, report }
     }
 
     /// The node of a setting that is written, and no null.
@@ -129,8 +119,7 @@ impl<'a, 'r, 'l> Reader<'a, 'r, 'l> {
     }
 
     fn wrong(&mut self, key: &str, node: &Node, message: impl Into<String>) {
-        self.report
-            .error(&Path::Top.key(self.name).key(key), node.source, message);
+        self.report.error(&Path::Top.key(self.name).key(key), node.source, message);
     }
 
     fn flag(&mut self, key: &str) -> Option<bool> {
@@ -148,11 +137,7 @@ impl<'a, 'r, 'l> Reader<'a, 'r, 'l> {
             .and_then(|port| u16::try_from(port).ok())
             .filter(|port| *port > 0);
         if port.is_none() {
-            self.wrong(
-                key,
-                node,
-                but_needs(&node.value, "a port between 1 and 65535"),
-            );
+            self.wrong(key, node, but_needs(&node.value, "a port between 1 and 65535"));
         }
         port
     }
@@ -160,11 +145,7 @@ impl<'a, 'r, 'l> Reader<'a, 'r, 'l> {
     fn text(&mut self, key: &str) -> Option<String> {
         let node = self.get(key)?;
         if node.text().is_none() {
-            self.wrong(
-                key,
-                node,
-                but_needs(&node.value, "text: write it in quotes"),
-            );
+            self.wrong(key, node, but_needs(&node.value, "text: write it in quotes"));
         }
         node.text().map(str::to_owned)
     }
@@ -219,10 +200,7 @@ mod tests {
         assert_eq!(own.errors, []);
         assert_eq!(own.mqtt.host.as_deref(), Some("broker.lan"));
         assert_eq!(own.mqtt.port, Some(8883));
-        assert_eq!(
-            own.mqtt.password.as_ref().map(Password::expose),
-            Some("s3cret")
-        );
+        assert_eq!(own.mqtt.password.as_ref().map(Password::expose), Some("s3cret"));
         assert_eq!(own.mqtt.tls_insecure, Some(true));
         assert_eq!(own.mqtt.client_id, None);
         assert_eq!(own.database_path.as_deref(), Some("/config/other.db"));

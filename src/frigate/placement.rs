@@ -80,10 +80,7 @@ fn place_areas(filter: &mut Map, frame: Frame, path: &Path<'_>, report: &mut Rep
 pub(super) fn note_enabled(masks: &mut Map) {
     for mask in masks.entries.values_mut().filter_map(Node::map_mut) {
         let enabled = mask.bool("enabled").unwrap_or(true);
-        mask.insert(
-            "enabled_in_config",
-            Node::new(Value::Bool(enabled), Layer::Default),
-        );
+        mask.insert("enabled_in_config", Node::new(Value::Bool(enabled), Layer::Default));
     }
 }
 
@@ -110,11 +107,8 @@ pub(super) fn place_masks(
             continue;
         };
         let path = path.key("coordinates");
-        let source = if coordinates.source.layer == Layer::Default {
-            source
-        } else {
-            coordinates.source
-        };
+        let source =
+            if coordinates.source.layer == Layer::Default { source } else { coordinates.source };
         let placed = match coordinates::place_mask(&coordinates, frame) {
             Ok(placed) => placed,
             Err(fault) => {
@@ -152,10 +146,8 @@ pub(super) fn place_masks(
 /// Places the masks of `motion`.
 pub(super) fn place_motion(camera: &mut Map, frame: Frame, report: &mut Report<'_>) {
     let path = Path::Top.key("motion");
-    let masks = camera
-        .get_mut("motion")
-        .and_then(Node::map_mut)
-        .and_then(|motion| motion.get_mut("mask"));
+    let masks =
+        camera.get_mut("motion").and_then(Node::map_mut).and_then(|motion| motion.get_mut("mask"));
     if let Some(masks) = masks.and_then(Node::map_mut) {
         place_masks(masks, frame, true, &path.key("mask"), report);
     }
@@ -176,10 +168,7 @@ pub(super) fn place_zones(camera: &mut Map, frame: Frame, report: &mut Report<'_
         place_one_zone(zone, frame, &path, report);
         check_loitering(zone, &path, report);
         let enabled = zone.bool("enabled").unwrap_or(true);
-        zone.insert(
-            "enabled_in_config",
-            Node::new(Value::Bool(enabled), Layer::Default),
-        );
+        zone.insert("enabled_in_config", Node::new(Value::Bool(enabled), Layer::Default));
     }
 }
 
@@ -208,10 +197,7 @@ fn place_one_zone(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &mut Re
     let source = coordinates.source;
     match coordinates::place_zone(&coordinates, frame) {
         Err(fault) => report.error(&path, source, fault),
-        Ok(Placed {
-            outside: Some(outside),
-            ..
-        }) => {
+        Ok(Placed { outside: Some(outside), .. }) => {
             let message = format!(
                 "{outside}; Frigate would take the result for pixels again and refuse the replay"
             );
@@ -236,24 +222,13 @@ fn place_one_zone(zone: &mut Map, frame: Frame, path: &Path<'_>, report: &mut Re
 
 /// Loitering and speed do not go together; without an answer to `distances` Frigate dies of it.
 fn check_loitering(zone: &Map, path: &Path<'_>, report: &mut Report<'_>) {
-    if zone
-        .int("loitering_time")
-        .is_none_or(|seconds| seconds <= 0)
-    {
+    if zone.int("loitering_time").is_none_or(|seconds| seconds <= 0) {
         return;
     }
-    let source = zone
-        .get("loitering_time")
-        .map_or(Source::of(Layer::Camera), |node| node.source);
-    let has_speed = zone
-        .get("speed_threshold")
-        .is_some_and(|node| !node.is_null());
+    let source = zone.get("loitering_time").map_or(Source::of(Layer::Camera), |node| node.source);
+    let has_speed = zone.get("speed_threshold").is_some_and(|node| !node.is_null());
     let distances = zone.get("distances");
-    if has_speed
-        || distances
-            .and_then(Node::list)
-            .is_some_and(|list| !list.is_empty())
-    {
+    if has_speed || distances.and_then(Node::list).is_some_and(|list| !list.is_empty()) {
         report.warn(
             &path.key("loitering_time"),
             source,

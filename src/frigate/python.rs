@@ -20,26 +20,18 @@ pub(super) fn digits(text: &str) -> Option<i128> {
         if !byte.is_ascii_digit() {
             return None;
         }
-        value = value
-            .saturating_mul(10)
-            .saturating_add(i128::from(byte - b'0'));
+        value = value.saturating_mul(10).saturating_add(i128::from(byte - b'0'));
     }
     Some(if negative { -value } else { value })
 }
 
 fn bars_stand_between_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'_')
-        .all(|(at, _)| {
-            let digit = |at: Option<usize>| {
-                at.and_then(|at| bytes.get(at))
-                    .is_some_and(u8::is_ascii_digit)
-            };
-            digit(at.checked_sub(1)) && digit(at.checked_add(1))
-        })
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').all(|(at, _)| {
+        let digit =
+            |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+        digit(at.checked_sub(1)) && digit(at.checked_add(1))
+    })
 }
 
 /// `int(text)`.
@@ -79,11 +71,7 @@ pub(super) fn float_text(x: f64) -> String {
         }
         _ => {
             let plain = format!("{x}");
-            if plain.contains('.') {
-                plain
-            } else {
-                plain + ".0"
-            }
+            if plain.contains('.') { plain } else { plain + ".0" }
         }
     }
 }
@@ -133,10 +121,7 @@ mod tests {
         assert_eq!(int(" 1_0\n"), Some(10));
         assert_eq!(int("+7"), Some(7));
         assert_eq!(int("007"), Some(7));
-        assert_eq!(
-            int("99999999999999999999999999999999999999999999"),
-            Some(i128::MAX)
-        );
+        assert_eq!(int("99999999999999999999999999999999999999999999"), Some(i128::MAX));
         for bad in ["", "-", "1__0", "_1", "1_", "1.0", "0x1", "1 0", "- 1"] {
             assert_eq!(int(bad), None, "{bad:?}");
         }

@@ -33,31 +33,19 @@ pub(super) fn build(camera: &Map, clip_path: &str) -> Json {
         ("motion", section("motion")),
         ("record", json!({ "enabled": false })),
         ("snapshots", json!({ "enabled": false })),
-        (
-            "review",
-            json!({ "alerts": { "enabled": false }, "detections": { "enabled": false } }),
-        ),
+        ("review", json!({ "alerts": { "enabled": false }, "detections": { "enabled": false } })),
         ("birdseye", json!({ "enabled": false })),
         ("audio", json!({ "enabled": false })),
         ("lpr", section("lpr")),
         ("face_recognition", section("face_recognition")),
     ];
-    Json::Object(
-        entries
-            .map(|(key, value)| (key.to_owned(), value))
-            .into_iter()
-            .collect(),
-    )
+    Json::Object(entries.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
 }
 
 /// Every carried setting of a section. Motion leaves out an empty map of masks.
 fn full(map: &Map, section: &Section, sparse_masks: bool) -> Object<String, Json> {
     let mut object = Object::with_capacity(section.fields.len());
-    for field in section
-        .fields
-        .iter()
-        .filter(|field| field.fate == Fate::Carried)
-    {
+    for field in section.fields.iter().filter(|field| field.fate == Fate::Carried) {
         let Some(node) = map.get(field.name) else {
             continue;
         };
@@ -100,9 +88,7 @@ fn zones(camera: &Map) -> Json {
     };
     each(zones, |zone| {
         let mut object = sparse(zone, tables::ZONE.fields);
-        if let Some(filters) = zone
-            .section("filters")
-            .filter(|filters| !filters.entries.is_empty())
+        if let Some(filters) = zone.section("filters").filter(|filters| !filters.entries.is_empty())
         {
             object.insert("filters".to_owned(), each(filters, zone_filter));
         }
@@ -151,10 +137,7 @@ fn is_preset(node: &Node, field: &Field) -> bool {
         (Value::Text(value), Preset::Text(preset)) => value == preset,
         (Value::List(values), Preset::Texts(preset)) => {
             values.len() == preset.len()
-                && values
-                    .iter()
-                    .zip(preset)
-                    .all(|(value, preset)| value.text() == Some(preset))
+                && values.iter().zip(preset).all(|(value, preset)| value.text() == Some(preset))
         }
         _ => false,
     }
@@ -181,11 +164,8 @@ fn plain(node: &Node) -> Json {
         },
         Value::Text(text) => Json::String(text.clone()),
         Value::List(items) => Json::Array(items.iter().map(plain).collect()),
-        Value::Map(map) => Json::Object(
-            map.entries
-                .iter()
-                .map(|(key, node)| (key.clone(), plain(node)))
-                .collect(),
-        ),
+        Value::Map(map) => {
+            Json::Object(map.entries.iter().map(|(key, node)| (key.clone(), plain(node))).collect())
+        }
     }
 }

@@ -14,10 +14,7 @@ use super::tables::{self, REPLAYED};
 use super::tree::{Layer, Map, Node, Source, Value};
 
 /// The detect frame that Frigate falls back to when it cannot ask the stream, in pixels.
-const FALLBACK_FRAME: Frame = Frame {
-    width: 1280,
-    height: 720,
-};
+const FALLBACK_FRAME: Frame = Frame { width: 1280, height: 720 };
 
 /// Gives every setting that a replay takes over its final value. `camera` holds what is written for
 /// it, own and global, and checked.
@@ -36,14 +33,11 @@ pub(super) fn settle(camera: &mut Map, labels: &Labels, report: &mut Report<'_>)
         }
     }
     let path = Path::Top.key("detect");
-    let frame = camera
-        .get_mut("detect")
-        .and_then(Node::map_mut)
-        .and_then(|detect| {
-            warn_if_off(detect, &path, report);
-            derive_stationary(detect, &path, report);
-            frame(detect, &path, report)
-        });
+    let frame = camera.get_mut("detect").and_then(Node::map_mut).and_then(|detect| {
+        warn_if_off(detect, &path, report);
+        derive_stationary(detect, &path, report);
+        frame(detect, &path, report)
+    });
     settle_objects(camera, labels, frame, report);
     if let Some(frame) = frame {
         placement::place_motion(camera, frame, report);
@@ -74,9 +68,8 @@ fn warn_of_lost_settings(camera: &Map, report: &mut Report<'_>) {
 }
 
 fn warn_if_off(detect: &Map, path: &Path<'_>, report: &mut Report<'_>) {
-    if let Some(node) = detect
-        .get("enabled")
-        .filter(|node| matches!(node.value, Value::Bool(false)))
+    if let Some(node) =
+        detect.get("enabled").filter(|node| matches!(node.value, Value::Bool(false)))
     {
         let message = "is off: the replay shows the video, but detects nothing";
         report.warn(&path.key("enabled"), node.source, message);
@@ -87,9 +80,7 @@ fn warn_if_off(detect: &Map, path: &Path<'_>, report: &mut Report<'_>) {
 const STATIONARY_PER_FPS: i64 = 10;
 
 fn derive_stationary(detect: &mut Map, path: &Path<'_>, report: &mut Report<'_>) {
-    let Some((fps, source)) = detect
-        .int("fps")
-        .zip(detect.get("fps").map(|node| node.source))
+    let Some((fps, source)) = detect.int("fps").zip(detect.get("fps").map(|node| node.source))
     else {
         return;
     };
@@ -123,33 +114,20 @@ fn frame(detect: &mut Map, path: &Path<'_>, report: &mut Report<'_>) -> Option<F
                 FALLBACK_FRAME.width, FALLBACK_FRAME.height
             ),
         );
-        detect.insert(
-            "width",
-            Node::new(Value::Int(FALLBACK_FRAME.width), Layer::Default),
-        );
-        detect.insert(
-            "height",
-            Node::new(Value::Int(FALLBACK_FRAME.height), Layer::Default),
-        );
+        detect.insert("width", Node::new(Value::Int(FALLBACK_FRAME.width), Layer::Default));
+        detect.insert("height", Node::new(Value::Int(FALLBACK_FRAME.height), Layer::Default));
     }
     let mut size = |key: &str| {
         let pixels = detect.int(key)?;
         if pixels < 0 {
             let source = detect.get(key)?.source;
-            report.error(
-                &path.key(key),
-                source,
-                format!("{pixels} is less than nothing"),
-            );
+            report.error(&path.key(key), source, format!("{pixels} is less than nothing"));
             return None;
         }
         Some(pixels)
     };
     let (width, height) = (size("width"), size("height"));
-    Some(Frame {
-        width: width?,
-        height: height?,
-    })
+    Some(Frame { width: width?, height: height? })
 }
 
 fn settle_objects(
@@ -164,9 +142,8 @@ fn settle_objects(
     };
     add_filters_of_tracked(objects);
     if let Some(frame) = frame {
-        let has_filters = objects
-            .section("filters")
-            .is_some_and(|filters| !filters.entries.is_empty());
+        let has_filters =
+            objects.section("filters").is_some_and(|filters| !filters.entries.is_empty());
         let path = path.key("mask");
         let mut shared = Map::default();
         if let Some(masks) = objects.get_mut("mask").and_then(Node::map_mut) {
@@ -181,20 +158,13 @@ fn settle_objects(
 
 /// Every tracked label has a filter, and be it one of defaults.
 fn add_filters_of_tracked(objects: &mut Map) {
-    let tracked: Vec<String> = objects
-        .texts("track")
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let tracked: Vec<String> = objects.texts("track").into_iter().map(str::to_owned).collect();
     if let Some(filters) = objects.get_mut("filters").and_then(Node::map_mut) {
         for label in tracked {
             if filters.get(&label).is_none() {
                 let mut filter = Map::default();
                 check::complete(&mut filter, &tables::FILTER);
-                filters.insert(
-                    label,
-                    Node::new(Value::Map(Box::new(filter)), Layer::Default),
-                );
+                filters.insert(label, Node::new(Value::Map(Box::new(filter)), Layer::Default));
             }
         }
     }
@@ -213,19 +183,13 @@ fn drop_unknown_labels(
     };
     let source = node.source;
     if labels.are_guessed() && source.layer != Layer::Default {
-        report.warn(
-            &path,
-            source,
-            "is taken as it is: the model's label map is not read here",
-        );
+        report.warn(&path, source, "is taken as it is: the model's label map is not read here");
     }
     if let Value::List(track) = &mut node.value {
         track.retain(|label| match label.text() {
             Some(text) if !labels.knows(text) => {
-                let message = format!(
-                    "{} is left out: the detection model does not know it",
-                    quoted(text)
-                );
+                let message =
+                    format!("{} is left out: the detection model does not know it", quoted(text));
                 report.warn(&path, source, message);
                 false
             }
@@ -249,9 +213,7 @@ fn check_zone_objects(camera: &Map, report: &mut Report<'_>) {
         let Some(node) = zone.map().and_then(|zone| zone.get("objects")) else {
             continue;
         };
-        for label in checks::each_name(node)
-            .iter()
-            .filter(|label| !track.contains(label.as_str()))
+        for label in checks::each_name(node).iter().filter(|label| !track.contains(label.as_str()))
         {
             let message = format!(
                 "{} is not tracked by the camera: it is missing from objects.track, or unknown to the model",

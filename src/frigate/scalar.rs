@@ -75,11 +75,7 @@ fn integer(text: &str, rules: Rules) -> Option<Value> {
 fn sexagesimal(text: &str) -> Option<Value> {
     let mut value: i128 = 0;
     for (position, part) in text.split(':').enumerate() {
-        let part = if position == 0 {
-            part.replace('_', "")
-        } else {
-            part.to_owned()
-        };
+        let part = if position == 0 { part.replace('_', "") } else { part.to_owned() };
         if part.is_empty() || part.len() > 15 || !part.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
@@ -120,9 +116,7 @@ fn decimal(text: &str) -> Option<Value> {
             && (signed || !mantissa.starts_with('.'))
     });
     (is_number && exponent_fits).then(|| {
-        text.replace('_', "")
-            .parse()
-            .map_or(Value::Odd("a number without digits"), Value::Float)
+        text.replace('_', "").parse().map_or(Value::Odd("a number without digits"), Value::Float)
     })
 }
 
@@ -150,9 +144,7 @@ fn is_date(text: &str) -> bool {
     let (clock, rest) = time.trim_start().split_at(clock_end);
     parts(date, '-', &[(4, 4), (1, 2), (1, 2)])
         && parts(clock, ':', &[(1, 2), (2, 2), (2, 2)])
-        && rest
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b".Zz+-: \t".contains(&b))
+        && rest.bytes().all(|b| b.is_ascii_digit() || b".Zz+-: \t".contains(&b))
 }
 
 /// A whole number of any size: beyond 64 bits it is a float, which no whole-number field takes.
@@ -261,9 +253,7 @@ pub(super) fn float_of(value: &Value) -> Option<f64> {
 pub(super) fn area_of(value: &Value) -> Option<Value> {
     match value {
         Value::Float(value) => Some(Value::Float(*value)),
-        value => integer_of(value)
-            .map(Value::Int)
-            .or_else(|| float_of(value).map(Value::Float)),
+        value => integer_of(value).map(Value::Int).or_else(|| float_of(value).map(Value::Float)),
     }
 }
 

@@ -16,13 +16,7 @@ pub fn camera_config_schema() -> Json {
     let names = [
         ("enabled", fixed),
         ("ffmpeg", ffmpeg()),
-        (
-            "detect",
-            full(
-                &tables::DETECT,
-                &["interval", "threshold", "width", "height"],
-            ),
-        ),
+        ("detect", full(&tables::DETECT, &["interval", "threshold", "width", "height"])),
         ("objects", full(&tables::OBJECTS, &[])),
         ("zones", map_of(zone(), "Zones, by name.")),
         ("motion", motion()),
@@ -59,10 +53,7 @@ fn ffmpeg() -> Json {
         [
             ("path", text("Where Frigate finds the clip.")),
             ("roles", json!({ "const": ["detect"] })),
-            (
-                "input_args",
-                text("How ffmpeg reads it: at its own speed, over and over."),
-            ),
+            ("input_args", text("How ffmpeg reads it: at its own speed, over and over.")),
         ],
         &["path", "roles", "input_args"],
     );
@@ -78,16 +69,10 @@ fn ffmpeg() -> Json {
 /// A section in which every carried setting is there. `settled`: nullable settings that have got a
 /// value by the time they are written.
 fn full(section: &Section, settled: &[&str]) -> Json {
-    let carried = section
-        .fields
-        .iter()
-        .filter(|field| field.fate == Fate::Carried);
+    let carried = section.fields.iter().filter(|field| field.fate == Fate::Carried);
     let required: Vec<&str> = carried.clone().map(|field| field.name).collect();
     let properties = carried.map(|field| {
-        let field = Field {
-            nullable: field.nullable && !settled.contains(&field.name),
-            ..*field
-        };
+        let field = Field { nullable: field.nullable && !settled.contains(&field.name), ..*field };
         (field.name, value(&field, settled))
     });
     closed(section.doc, properties, &required)
@@ -105,33 +90,20 @@ fn motion() -> Json {
 /// A zone: what differs from the default, its coordinates, and whether it was on in the config.
 fn zone() -> Json {
     let mask = some(&tables::MASK, &[], &["coordinates", "raw_coordinates"]);
-    let filter = some(
-        &tables::FILTER,
-        &[("mask", map_of(mask, "Masks, by id."))],
-        &["mask"],
-    );
+    let filter = some(&tables::FILTER, &[("mask", map_of(mask, "Masks, by id."))], &["mask"]);
     some(
         &tables::ZONE,
-        &[(
-            "filters",
-            map_of(filter, "Filters that hold in this zone, for each label."),
-        )],
+        &[("filters", map_of(filter, "Filters that hold in this zone, for each label."))],
         &["coordinates", "enabled_in_config"],
     )
 }
 
 /// A section in which only `required` must be there. `own` replaces the schema of single settings.
 fn some(section: &Section, own: &[(&str, Json)], required: &[&str]) -> Json {
-    let fields = section
-        .fields
-        .iter()
-        .filter(|field| field.fate != Fate::Lost);
+    let fields = section.fields.iter().filter(|field| field.fate != Fate::Lost);
     let properties = fields.map(|field| {
         let given = own.iter().find(|(name, _)| *name == field.name);
-        (
-            field.name,
-            given.map_or_else(|| value(field, &[]), |(_, schema)| schema.clone()),
-        )
+        (field.name, given.map_or_else(|| value(field, &[]), |(_, schema)| schema.clone()))
     });
     closed(section.doc, properties, required)
 }
@@ -212,10 +184,8 @@ fn closed<'a>(
     properties: impl IntoIterator<Item = (&'a str, Json)>,
     required: &[&str],
 ) -> Json {
-    let properties: Object<String, Json> = properties
-        .into_iter()
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .collect();
+    let properties: Object<String, Json> =
+        properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
     let mut schema = json!({
         "type": "object",
         "properties": properties,

@@ -10,14 +10,8 @@ const COORDINATES: &str = "Corners of a polygon, x,y,x,y,… as fractions of the
                            a list of texts.";
 
 /// The sections that a replay takes over and an override may name, in Frigate's order.
-pub(super) const REPLAYED: [&str; 6] = [
-    "detect",
-    "objects",
-    "zones",
-    "motion",
-    "lpr",
-    "face_recognition",
-];
+pub(super) const REPLAYED: [&str; 6] =
+    ["detect", "objects", "zones", "motion", "lpr", "face_recognition"];
 
 /// The table of a section that a replay takes over; `zones` is a map of [`ZONE`]s instead.
 pub(super) fn replayed(name: &str) -> Option<&'static Section> {

@@ -47,10 +47,7 @@ impl Source {
 
     /// No place in particular.
     pub const fn of(layer: Layer) -> Self {
-        Self {
-            layer,
-            offset: Self::NOWHERE,
-        }
+        Self { layer, offset: Self::NOWHERE }
     }
 }
 
@@ -86,10 +83,7 @@ pub(super) struct Map {
 
 impl Node {
     pub fn new(value: Value, layer: Layer) -> Self {
-        Self {
-            value,
-            source: Source::of(layer),
-        }
+        Self { value, source: Source::of(layer) }
     }
 
     /// A copy whose every value belongs to `layer`.
@@ -101,13 +95,7 @@ impl Node {
             Value::Map(map) => Value::Map(Box::new(map.copied_as(layer))),
             scalar => scalar.clone(),
         };
-        Self {
-            value,
-            source: Source {
-                layer,
-                ..self.source
-            },
-        }
+        Self { value, source: Source { layer, ..self.source } }
     }
 
     pub fn map(&self) -> Option<&Map> {
@@ -201,10 +189,7 @@ pub(super) fn lay_below(over: &mut Map, under: Map) {
             None => {
                 over.entries.insert(key, node);
             }
-            Some(Node {
-                value: Value::Map(upper),
-                ..
-            }) => {
+            Some(Node { value: Value::Map(upper), .. }) => {
                 if let Value::Map(lower) = node.value {
                     lay_below(upper, *lower);
                 }
@@ -222,14 +207,8 @@ pub(super) fn lay_over(under: &mut Map, over: Map) {
     for (key, node) in over.entries {
         match (under.entries.get_mut(&key), node) {
             (
-                Some(Node {
-                    value: Value::Map(lower),
-                    ..
-                }),
-                Node {
-                    value: Value::Map(upper),
-                    ..
-                },
+                Some(Node { value: Value::Map(lower), .. }),
+                Node { value: Value::Map(upper), .. },
             ) => lay_over(lower, *upper),
             (Some(place), node) => *place = node,
             (None, node) => {
@@ -264,10 +243,7 @@ mod tests {
         ]);
         let under = map(&[
             ("width", Value::Int(640)),
-            (
-                "track",
-                Value::List(vec![Node::new(Value::Int(1), Layer::Global)]),
-            ),
+            ("track", Value::List(vec![Node::new(Value::Int(1), Layer::Global)])),
             ("mask", nest(&[("a", Value::Int(2)), ("b", Value::Int(3))])),
             ("fps", Value::Int(5)),
         ]);
@@ -275,25 +251,13 @@ mod tests {
         assert!(over.get("width").unwrap().is_null());
         assert!(over.get("track").unwrap().list().unwrap().is_empty());
         let mask = over.section("mask").unwrap();
-        assert_eq!(
-            (mask.int("a"), mask.int("b"), over.int("fps")),
-            (Some(1), Some(3), Some(5))
-        );
+        assert_eq!((mask.int("a"), mask.int("b"), over.int("fps")), (Some(1), Some(3), Some(5)));
     }
 
     #[test]
     fn what_is_laid_over_wins_key_by_key() {
-        let mut under = map(&[
-            ("mask", nest(&[("a", Value::Int(1))])),
-            ("fps", Value::Int(5)),
-        ]);
-        lay_over(
-            &mut under,
-            map(&[
-                ("mask", nest(&[("b", Value::Int(2))])),
-                ("fps", Value::Null),
-            ]),
-        );
+        let mut under = map(&[("mask", nest(&[("a", Value::Int(1))])), ("fps", Value::Int(5))]);
+        lay_over(&mut under, map(&[("mask", nest(&[("b", Value::Int(2))])), ("fps", Value::Null)]));
         assert!(under.get("fps").unwrap().is_null());
         let mask = under.section("mask").unwrap();
         assert_eq!((mask.int("a"), mask.int("b")), (Some(1), Some(2)));

@@ -50,9 +50,7 @@ pub(super) struct Lines {
 impl Lines {
     fn of(text: &str) -> Self {
         let after_breaks = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n');
-        Self {
-            starts: after_breaks.map(|(_, next)| next).collect(),
-        }
+        Self { starts: after_breaks.map(|(_, next)| next).collect() }
     }
 
     /// The line of `offset`, counted from 1.
@@ -69,20 +67,13 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
     }
     if opens_too_much(text) {
         let message = format!("more than {MAX_OPEN} brackets are open at once");
-        return Err(ConfigError::Yaml {
-            message,
-            line: None,
-        });
+        return Err(ConfigError::Yaml { message, line: None });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = Lines::of(text);
     let reader = Reader {
         text,
-        rules: if asks_for_yaml_1_1(text) {
-            Rules::Yaml11
-        } else {
-            Rules::Yaml12
-        },
+        rules: if asks_for_yaml_1_1(text) { Rules::Yaml11 } else { Rules::Yaml12 },
         has_tags: text.contains('!'),
         left: Cell::new(MAX_VALUES),
         fault: Cell::new(Source::NOWHERE),
@@ -92,9 +83,7 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
         Err(error) => {
             let place = error.location();
             Err(ConfigError::Yaml {
-                line: lines
-                    .line(reader.fault.get())
-                    .or(place.as_ref().map(|at| at.line())),
+                line: lines.line(reader.fault.get()).or(place.as_ref().map(|at| at.line())),
                 message: without_place(&error.to_string()),
             })
         }
@@ -121,9 +110,7 @@ fn without_place(message: &str) -> String {
     }
     let is_place = |place: &str| {
         let words = place.split(' ').filter(|word| *word != "column");
-        words
-            .into_iter()
-            .all(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
+        words.into_iter().all(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
     };
     match message.rsplit_once(" at line ") {
         Some((what, place)) if is_place(place) => what.to_owned(),
@@ -148,13 +135,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn node(&self, value: Value, offset: u32) -> Node {
-        Node {
-            value,
-            source: Source {
-                layer: Layer::Global,
-                offset,
-            },
-        }
+        Node { value, source: Source { layer: Layer::Global, offset } }
     }
 
     /// What a scalar means that was borrowed from the text at `offset`.
@@ -285,9 +266,7 @@ impl<'de> Visitor<'de> for &Reader<'de> {
                 }
             } else if let Err(twice) = add(&mut map, key.value, node) {
                 self.fault.set(at);
-                return Err(A::Error::custom(format!(
-                    "the key {twice:?} is there twice"
-                )));
+                return Err(A::Error::custom(format!("the key {twice:?} is there twice")));
             }
         }
         if let Some(merged) = merged {
@@ -346,13 +325,7 @@ mod tests {
         };
         let entries = map.entries.iter().chain(&map.odd);
         entries
-            .map(|(key, node)| {
-                (
-                    key.clone(),
-                    shown(&node.value),
-                    lines.line(node.source.offset),
-                )
-            })
+            .map(|(key, node)| (key.clone(), shown(&node.value), lines.line(node.source.offset)))
             .collect()
     }
 
@@ -408,19 +381,14 @@ mod tests {
         let (node, _) = read("12: a\n'12': b\ntrue: c\non: d\n~: e\n[1]: f\n").unwrap();
         let map = node.map().unwrap();
         assert_eq!(map.entries.keys().collect::<Vec<_>>(), ["12", "on"]);
-        assert_eq!(
-            map.odd.keys().collect::<Vec<_>>(),
-            ["12", "true", "null", "(a list)"]
-        );
+        assert_eq!(map.odd.keys().collect::<Vec<_>>(), ["12", "true", "null", "(a list)"]);
     }
 
     #[test]
     fn the_first_of_a_merge_list_wins_and_the_map_itself_before_all() {
         let merged = values("x: &x {a: 1, b: 1, c: 1}\ny: &y {b: 2, d: 2}\n<<: [*y, *x]\nc: 3\n");
-        let after: Vec<(&str, &str)> = merged[2..]
-            .iter()
-            .map(|(key, value, _)| (key.as_str(), value.as_str()))
-            .collect();
+        let after: Vec<(&str, &str)> =
+            merged[2..].iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
         assert_eq!(after, [("c", "3"), ("b", "2"), ("d", "2"), ("a", "1")]);
         assert_eq!(merged[3].2, Some(2), "a merged value keeps its line");
     }
@@ -441,14 +409,8 @@ mod tests {
 
     #[test]
     fn what_is_read_is_bounded() {
-        let list = format!(
-            "a: &a [{}]\nb: &b [{}]\n",
-            "1,".repeat(1000),
-            "*a,".repeat(1000)
-        );
-        let error = read(&format!("{list}c: [*b, *b]\n"))
-            .unwrap_err()
-            .to_string();
+        let list = format!("a: &a [{}]\nb: &b [{}]\n", "1,".repeat(1000), "*a,".repeat(1000));
+        let error = read(&format!("{list}c: [*b, *b]\n")).unwrap_err().to_string();
         assert!(
             error.contains("more than 250000 values") || error.contains("repetition"),
             "{error}"
