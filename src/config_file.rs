@@ -9,10 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::frigate::{ConfigError, Env, FrigateConfig};
+use crate::frigate::{ConfigError, Env, FrigateConfig, MAX_BYTES};
 
-/// Largest config.yml or label map read, bytes. A house with a hundred cameras has 200 KiB.
-const FILE_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Largest config.yml or label map read, bytes.
+const FILE_MAX_BYTES: u64 = MAX_BYTES as u64;
 
 /// Why the config is not to be had. The sentence names the file.
 #[derive(Debug, thiserror::Error)]

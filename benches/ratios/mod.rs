@@ -2,6 +2,8 @@
 //! median is shown against the first contender's, the floor. A slow or busy machine slows all of
 //! them alike, so the ratios hold where seconds do not. Nothing here fails on a time.
 
+#![allow(dead_code)] // Each benchmark uses what it needs of it.
+
 use std::time::{Duration, Instant};
 
 /// One way of doing the work: its name and the work.

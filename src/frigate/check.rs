@@ -124,14 +124,15 @@ fn outside(value: &Value, range: &Range) -> Option<String> {
         _ => return None,
     };
     // NaN is inside no limit.
-    let limit = if range.at_least.is_some_and(|limit| !(number >= limit)) {
-        format!("must be at least {}", range.at_least?)
-    } else if range.above.is_some_and(|limit| !(number > limit)) {
-        format!("must be greater than {}", range.above?)
-    } else if range.at_most.is_some_and(|limit| !(number <= limit)) {
-        format!("must be at most {}", range.at_most?)
+    let breaks = |limit: Option<f64>, fits: fn(&f64, &f64) -> bool| {
+        limit.filter(|limit| !fits(&number, limit))
+    };
+    let limit = if let Some(limit) = breaks(range.at_least, f64::ge) {
+        format!("must be at least {limit}")
+    } else if let Some(limit) = breaks(range.above, f64::gt) {
+        format!("must be greater than {limit}")
     } else {
-        return None;
+        format!("must be at most {}", breaks(range.at_most, f64::le)?)
     };
     Some(format!("{} {limit}", scalar::shown(value)))
 }
@@ -157,9 +158,7 @@ fn collection(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<
                 }
             })
         }
-        Kind::MapOfTexts => {
-            entries(node, path, report, |node, path, report| texts(node, path, report))
-        }
+        Kind::MapOfTexts => entries(node, path, report, texts),
         Kind::AnyMap => entries(node, path, report, |_, _, _| {}),
         Kind::ListOf(of) => match &mut node.value {
             Value::List(items) => {
@@ -251,32 +250,40 @@ fn distances(node: &mut Node, path: &Path<'_>, report: &mut Report<'_>) {
 
 /// Fills in the default of everything that nobody wrote.
 pub(super) fn complete(map: &mut Map, section: &Section) {
+    map.entries.reserve(section.fields.len().saturating_sub(map.entries.len()));
     for field in section.fields {
-        let value = match field.preset {
-            Preset::Required | Preset::Absent => continue,
-            Preset::Null => Value::Null,
-            Preset::Bool(value) => Value::Bool(value),
-            Preset::Int(value) => Value::Int(value),
-            Preset::Float(value) => Value::Float(value),
-            Preset::Text(value) => Value::Text(value.to_owned()),
-            Preset::Texts(values) => {
-                let node = |text: &&str| Node::new(Value::Text((*text).to_owned()), Layer::Default);
-                Value::List(values.iter().map(node).collect())
-            }
-            Preset::Empty => Value::Map(Box::default()),
-        };
         if map.get(field.name).is_none() {
+            let Some(value) = preset(field.preset) else {
+                continue;
+            };
             map.insert(field.name, Node::new(value, Layer::Default));
         }
-        let Some(inner) = map.get_mut(field.name).and_then(Node::map_mut) else {
-            continue;
+        let inner = match field.kind {
+            Kind::Section(_) | Kind::MapOf(_) | Kind::MapOfNullable(_) => map.get_mut(field.name),
+            _ => continue,
         };
-        match field.kind {
-            Kind::Section(of) => complete(inner, of),
-            Kind::MapOf(of) | Kind::MapOfNullable(of) => complete_each(inner, of),
+        match (field.kind, inner.and_then(Node::map_mut)) {
+            (Kind::Section(of), Some(inner)) => complete(inner, of),
+            (Kind::MapOf(of) | Kind::MapOfNullable(of), Some(inner)) => complete_each(inner, of),
             _ => {}
         }
     }
+}
+
+fn preset(preset: Preset) -> Option<Value> {
+    Some(match preset {
+        Preset::Required | Preset::Absent => return None,
+        Preset::Null => Value::Null,
+        Preset::Bool(value) => Value::Bool(value),
+        Preset::Int(value) => Value::Int(value),
+        Preset::Float(value) => Value::Float(value),
+        Preset::Text(value) => Value::Text(value.to_owned()),
+        Preset::Texts(values) => {
+            let node = |text: &&str| Node::new(Value::Text((*text).to_owned()), Layer::Default);
+            Value::List(values.iter().map(node).collect())
+        }
+        Preset::Empty => Value::Map(Box::default()),
+    })
 }
 
 /// The same for every section of a map.

@@ -85,10 +85,15 @@ impl ReplayConfigError {
     }
 }
 
+/// How many cameras a message lists.
+const MAX_LISTED: usize = 20;
+
 fn and_known(known: &[String]) -> String {
-    match known {
-        [] => String::new(),
-        known => format!(", which has {}", known.join(", ")),
+    let listed = &known[..known.len().min(MAX_LISTED)];
+    match known.len() - listed.len() {
+        0 if known.is_empty() => String::new(),
+        0 => format!(", which has {}", listed.join(", ")),
+        more => format!(", which has {} and {more} more", listed.join(", ")),
     }
 }
 
@@ -165,13 +170,17 @@ impl<'a> Report<'a> {
     }
 
     pub fn error(&mut self, path: &Path<'_>, source: Source, message: impl Into<String>) {
-        let finding = self.finding(path, source, message.into());
-        note(&mut self.errors, finding);
+        if self.errors.len() < MAX_FINDINGS {
+            let finding = self.finding(path, source, message.into());
+            note(&mut self.errors, finding);
+        }
     }
 
     pub fn warn(&mut self, path: &Path<'_>, source: Source, message: impl Into<String>) {
-        let finding = self.finding(path, source, message.into());
-        note(&mut self.warnings, finding);
+        if self.warnings.len() < MAX_FINDINGS {
+            let finding = self.finding(path, source, message.into());
+            note(&mut self.warnings, finding);
+        }
     }
 
     fn finding(&self, path: &Path<'_>, source: Source, message: String) -> Finding {
@@ -185,9 +194,9 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Adds `finding` unless it is there already or there are too many.
+/// Adds `finding` unless it is there already.
 fn note(findings: &mut Vec<Finding>, finding: Finding) {
-    if findings.len() < MAX_FINDINGS && !findings.contains(&finding) {
+    if !findings.contains(&finding) {
         findings.push(finding);
     }
 }

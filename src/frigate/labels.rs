@@ -40,6 +40,8 @@ pub(super) struct Labels {
 }
 
 enum Known {
+    /// Those of [`STOCK`].
+    Stock,
     These(BTreeSet<String>),
     /// The config names a model or a label map of its own, which is not read here.
     NotRead,
@@ -56,12 +58,15 @@ impl Labels {
     /// The labels of the config's `model:` section. `custom` is the text of the label map that it
     /// names, if the caller has read it.
     pub fn of(model: Option<&Map>, custom: Option<&str>, report: &mut Report<'_>) -> Self {
+        let added = model.map_or_else(BTreeMap::new, |model| overlay(model, report));
         let map = match custom {
             Some(text) => Some(parse(text)),
             None if model.is_some_and(|model| label_map_path(model).is_some()) => None,
+            None if added.is_empty() => {
+                return Self { known: Known::Stock, attributes: attributes(model) };
+            }
             None => Some(parse(STOCK)),
         };
-        let added = model.map_or_else(BTreeMap::new, |model| overlay(model, report));
         let known = map.map_or(Known::NotRead, |mut map| {
             map.extend(added);
             Known::These(map.into_values().collect())
@@ -72,6 +77,7 @@ impl Labels {
     /// Whether the model knows `label`. Without its label map every label counts as known.
     pub fn knows(&self, label: &str) -> bool {
         match &self.known {
+            Known::Stock => STOCK.lines().filter_map(indexed).any(|(_, known)| known == label),
             Known::These(known) => known.contains(label),
             Known::NotRead | Known::All => true,
         }
@@ -136,18 +142,21 @@ fn overlay(model: &Map, report: &mut Report<'_>) -> BTreeMap<u64, String> {
 fn parse(text: &str) -> BTreeMap<u64, String> {
     let mut labels: BTreeMap<u64, String> =
         (0..INDICES).map(|index| (index, "unknown".to_owned())).collect();
-    let indexed = |line: &str| {
-        let (index, label) = line.split_once(' ')?;
-        Some((u64::try_from(python::int(index)?).ok()?, label.trim().to_owned()))
-    };
     if text.lines().next().and_then(indexed).is_some() {
-        labels.extend(text.lines().filter_map(indexed));
+        let pairs = text.lines().filter_map(indexed);
+        labels.extend(pairs.map(|(index, label)| (index, label.to_owned())));
     } else {
         labels.extend(
             text.lines().zip(0u64..).map(|(label, index)| (index, label.trim().to_owned())),
         );
     }
     labels
+}
+
+/// The index and the label of a line.
+fn indexed(line: &str) -> Option<(u64, &str)> {
+    let (index, label) = line.split_once(' ')?;
+    Some((u64::try_from(python::int(index)?).ok()?, label.trim()))
 }
 
 #[cfg(test)]

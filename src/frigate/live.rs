@@ -1,16 +1,21 @@
 //! The other two sources of a camera's settings: the running Frigate's own answer
 //! (`GET /api/config`), and the overrides of a request.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map as Object, Value as Json};
 
 use super::check;
 use super::checks;
 use super::config::ReplayCameraConfig;
 use super::errors::{Finding, Path, ReplayConfigError, Report};
-use super::fields::{self, Fate, Kind, REPLAYED, Unknown};
+use super::fields::{self, Fate, Kind, Unknown};
 use super::labels::Labels;
+use super::merge;
+use super::placement;
 use super::replay_camera;
 use super::resolve;
+use super::tables::{self, REPLAYED};
 use super::tree::{Layer, Map, Node, Source, Value, lay_over};
 use super::yaml::{Lines, MAX_VALUES};
 
@@ -20,9 +25,8 @@ const MAX_DEPTH: usize = 32;
 /// The config of the camera that replays one of a running Frigate: `camera` is `.cameras.<name>` of
 /// its `GET /api/config`, which is resolved already.
 ///
-/// What Frigate computes (`enabled_in_config`, `raw_coordinates`, `color`) is left out and computed
-/// again; settings that are not known here are left out with a warning, since a newer Frigate may
-/// have more. `overrides` are as in [`FrigateConfig::replay_camera`].
+/// What Frigate computes is computed again; settings that are not known here are left out with a
+/// warning, since a newer Frigate may have more. `overrides` are as in [`FrigateConfig::replay_camera`].
 ///
 /// Its labels count as known: the running Frigate has sorted out the others. Places are named as in
 /// the file (`cameras.front.detect.fps`), but nothing has a line.
@@ -60,11 +64,11 @@ fn resolve(
     };
     lay_over(&mut written, overrides);
     let mut root = Node::new(Value::Map(Box::new(written)), Layer::Camera);
-    check::section(&mut root, &fields::REPLAYED_SECTIONS, &Path::Top, &mut report);
+    check::section(&mut root, &tables::REPLAYED_SECTIONS, &Path::Top, &mut report);
     let Value::Map(mut written) = root.value else {
         return Err(report.errors);
     };
-    resolve::check_size_is_whole(written.get("detect"), &mut report);
+    merge::check_size_is_whole(written.get("detect"), &mut report);
     resolve::settle(&mut written, &Labels::all_known(), &mut report);
     checks::motion_for_detection(&written, &mut report);
     if !report.errors.is_empty() {
@@ -74,7 +78,7 @@ fn resolve(
     Ok(ReplayCameraConfig { camera_config, warnings: report.warnings })
 }
 
-/// The sections of a live camera that a replay takes over, without what Frigate computes.
+/// The sections of a live camera that a replay takes over.
 fn sections(camera: &Json, report: &mut Report<'_>) -> Option<Map> {
     let source = Source::of(Layer::Camera);
     let Json::Object(all) = camera else {
@@ -90,7 +94,7 @@ fn sections(camera: &Json, report: &mut Report<'_>) -> Option<Map> {
         let path = Path::Top.key(name);
         match node(json, Layer::Camera, MAX_DEPTH, &mut left) {
             Ok(mut node) => {
-                if let Some(field) = fields::find(&fields::REPLAYED_SECTIONS, name) {
+                if let Some(field) = fields::find(&tables::REPLAYED_SECTIONS, name) {
                     prune(&mut node, field.kind, &path, report);
                 }
                 written.insert(name, node);
@@ -104,7 +108,7 @@ fn sections(camera: &Json, report: &mut Report<'_>) -> Option<Map> {
     Some(written)
 }
 
-/// Leaves out of a live value what Frigate computes or a replay loses, and what is not known here.
+/// Leaves out of a live value what a replay loses, and what is not known here.
 fn prune(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<'_>) {
     let Some(map) = node.map_mut() else {
         return;
@@ -121,7 +125,7 @@ fn prune(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<'_>) 
             prune(node, field.kind, &path, report);
             let unset = matches!(field.kind, Kind::Distances)
                 && node.list().is_some_and(<[Node]>::is_empty);
-            field.fate == Fate::Carried && !unset
+            field.fate != Fate::Lost && !unset
         }),
         Kind::MapOf(of) | Kind::MapOfNullable(of) => {
             for (key, node) in &mut map.entries {
@@ -134,10 +138,10 @@ fn prune(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<'_>) 
 
 /// A live filter shows the masks of all objects as its own; they are added again.
 fn drop_copied_masks(objects: &mut Map) {
-    let copies: Vec<String> = objects
+    let copies: BTreeSet<String> = objects
         .section("mask")
         .into_iter()
-        .flat_map(|masks| masks.entries.keys().map(|id| resolve::id_in_filters(id)))
+        .flat_map(|masks| masks.entries.keys().map(|id| placement::id_in_filters(id)))
         .collect();
     let filters = objects.get_mut("filters").and_then(Node::map_mut);
     for filter in filters.into_iter().flat_map(|filters| filters.entries.values_mut()) {

@@ -9,6 +9,8 @@ use super::python;
 use super::scalar;
 use super::tree::{Map, Node, Value};
 
+/// The first version that needs no migration.
+pub(super) const CURRENT: &str = "0.18-0";
 /// The version of a file that names none.
 const OLDEST: &str = "0.13";
 
@@ -40,7 +42,7 @@ pub(super) fn migrate(version: &str, globals: &mut Map, camera: &mut Map) {
         // It moves below objects, where no replay looks.
         remove_if_truthy(camera, "genai");
     }
-    if version < "0.18-0" {
+    if version < CURRENT {
         name_masks(globals);
         name_masks(camera);
     }

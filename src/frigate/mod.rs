@@ -11,8 +11,8 @@
 //!    whose every value knows its line.
 //! 2. `migrate`: shapes of older versions become today's, in memory.
 //! 3. Overrides of a request are laid over the camera (`live`).
-//! 4. `check` holds the camera and the global sections to the tables of `fields`: types, limits,
-//!    unknown and missing keys.
+//! 4. `check` holds the camera and the global sections to the `tables` (made of `fields`): types,
+//!    limits, unknown and missing keys.
 //! 5. `resolve` lays the global sections below the camera's, fills in defaults, derives the rest and
 //!    places polygons (`coordinates`) and areas in the detect frame; `labels` knows what the model
 //!    can detect.
@@ -43,22 +43,29 @@ mod coordinates;
 mod env;
 mod errors;
 mod fields;
+mod findings;
+mod inputs;
 mod labels;
 mod live;
 pub mod media;
+mod merge;
 mod migrate;
+mod names;
 mod own_settings;
+mod placement;
 mod python;
 mod replay_camera;
 mod resolve;
 mod scalar;
 mod schema;
+mod tables;
 mod tree;
 mod yaml;
 
-pub use config::{CameraFindings, FileFindings, FrigateConfig, ReplayCameraConfig};
+pub use config::{FrigateConfig, ReplayCameraConfig};
 pub use env::{ENV_PREFIX, Env};
 pub use errors::{ConfigError, Finding, ReplayConfigError};
+pub use findings::{CameraFindings, FileFindings};
 pub use live::from_live;
 pub use own_settings::{MqttSettings, OwnSettings, Password};
 pub use schema::camera_config_schema;

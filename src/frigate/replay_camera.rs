@@ -3,9 +3,9 @@
 
 use serde_json::{Map as Object, Number, Value as Json, json};
 
-use super::fields::{self, Fate, Field, Kind, Preset, Section};
+use super::fields::{Fate, Field, Kind, Preset, Section};
 use super::python;
-use super::resolve;
+use super::tables;
 use super::tree::{Map, Node, Value};
 
 /// How ffmpeg reads the clip: at its own speed, over and over, with new timestamps.
@@ -13,33 +13,38 @@ const INPUT_ARGS: &str = "-re -stream_loop -1 -fflags +genpts";
 
 /// Builds the config from a settled camera.
 pub(super) fn build(camera: &Map, clip_path: &str) -> Json {
-    let section = |name: &str| match (camera.section(name), resolve::camera_section(name)) {
+    let section = |name: &str| match (camera.section(name), tables::replayed(name)) {
         (Some(map), Some(section)) => Json::Object(full(map, section, name == "motion")),
         _ => Json::Object(Object::new()),
     };
-    json!({
-        "enabled": true,
-        "ffmpeg": {
-            "inputs": [{ "path": clip_path, "roles": ["detect"], "input_args": INPUT_ARGS }],
-            "hwaccel_args": [],
-        },
-        "detect": section("detect"),
-        "objects": section("objects"),
-        "zones": zones(camera),
-        "motion": section("motion"),
-        "record": { "enabled": false },
-        "snapshots": { "enabled": false },
-        "review": { "alerts": { "enabled": false }, "detections": { "enabled": false } },
-        "birdseye": { "enabled": false },
-        "audio": { "enabled": false },
-        "lpr": section("lpr"),
-        "face_recognition": section("face_recognition"),
-    })
+    // Not one json!({…}), which would copy every section.
+    let entries = [
+        ("enabled", Json::Bool(true)),
+        (
+            "ffmpeg",
+            json!({
+                "inputs": [{ "path": clip_path, "roles": ["detect"], "input_args": INPUT_ARGS }],
+                "hwaccel_args": [],
+            }),
+        ),
+        ("detect", section("detect")),
+        ("objects", section("objects")),
+        ("zones", zones(camera)),
+        ("motion", section("motion")),
+        ("record", json!({ "enabled": false })),
+        ("snapshots", json!({ "enabled": false })),
+        ("review", json!({ "alerts": { "enabled": false }, "detections": { "enabled": false } })),
+        ("birdseye", json!({ "enabled": false })),
+        ("audio", json!({ "enabled": false })),
+        ("lpr", section("lpr")),
+        ("face_recognition", section("face_recognition")),
+    ];
+    Json::Object(entries.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
 }
 
 /// Every carried setting of a section. Motion leaves out an empty map of masks.
 fn full(map: &Map, section: &Section, sparse_masks: bool) -> Object<String, Json> {
-    let mut object = Object::new();
+    let mut object = Object::with_capacity(section.fields.len());
     for field in section.fields.iter().filter(|field| field.fate == Fate::Carried) {
         let Some(node) = map.get(field.name) else {
             continue;
@@ -65,7 +70,7 @@ fn filter_json(filter: &Map, section: &Section) -> Object<String, Json> {
     let mut object = full(filter, section, false);
     if let Some(masks) = filter.section("mask") {
         let all = |mask: &Map| {
-            let fields = fields::MASK.fields.iter();
+            let fields = tables::MASK.fields.iter();
             fields
                 .filter_map(|field| Some((field.name.to_owned(), plain(mask.get(field.name)?))))
                 .collect()
@@ -82,7 +87,7 @@ fn zones(camera: &Map) -> Json {
         return Json::Object(Object::new());
     };
     each(zones, |zone| {
-        let mut object = sparse(zone, fields::ZONE.fields);
+        let mut object = sparse(zone, tables::ZONE.fields);
         if let Some(filters) = zone.section("filters").filter(|filters| !filters.entries.is_empty())
         {
             object.insert("filters".to_owned(), each(filters, zone_filter));
@@ -93,10 +98,10 @@ fn zones(camera: &Map) -> Json {
 
 /// A zone's filter: what differs, and always its masks, which always have their coordinates.
 fn zone_filter(filter: &Map) -> Object<String, Json> {
-    let mut object = sparse(filter, fields::FILTER.fields);
+    let mut object = sparse(filter, tables::FILTER.fields);
     let masks = filter.section("mask").map(|masks| {
         each(masks, |mask| {
-            let mut object = sparse(mask, fields::MASK.fields);
+            let mut object = sparse(mask, tables::MASK.fields);
             for key in ["coordinates", "raw_coordinates"] {
                 if let Some(node) = mask.get(key) {
                     object.insert(key.to_owned(), plain(node));

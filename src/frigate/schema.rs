@@ -2,7 +2,8 @@
 
 use serde_json::{Map as Object, Value as Json, json};
 
-use super::fields::{self, Fate, Field, Kind, Section};
+use super::fields::{Fate, Field, Kind, Section};
+use super::tables;
 
 /// The schema (2020-12) of a replay camera's config. It is closed: a key that no replay camera has
 /// is invalid.
@@ -15,8 +16,8 @@ pub fn camera_config_schema() -> Json {
     let names = [
         ("enabled", fixed),
         ("ffmpeg", ffmpeg()),
-        ("detect", full(&fields::DETECT, &["interval", "threshold", "width", "height"])),
-        ("objects", full(&fields::OBJECTS, &[])),
+        ("detect", full(&tables::DETECT, &["interval", "threshold", "width", "height"])),
+        ("objects", full(&tables::OBJECTS, &[])),
         ("zones", map_of(zone(), "Zones, by name.")),
         ("motion", motion()),
         ("record", off("Nothing is recorded.")),
@@ -31,8 +32,8 @@ pub fn camera_config_schema() -> Json {
         ),
         ("birdseye", off("Not part of the overview.")),
         ("audio", off("Nobody listens.")),
-        ("lpr", full(&fields::LPR, &[])),
-        ("face_recognition", full(&fields::FACE_RECOGNITION, &[])),
+        ("lpr", full(&tables::LPR, &[])),
+        ("face_recognition", full(&tables::FACE_RECOGNITION, &[])),
     ];
     let required: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     let mut schema = closed(
@@ -78,7 +79,7 @@ fn full(section: &Section, settled: &[&str]) -> Json {
 }
 
 fn motion() -> Json {
-    let mut schema = full(&fields::MOTION, &[]);
+    let mut schema = full(&tables::MOTION, &[]);
     if let Some(required) = schema["required"].as_array_mut() {
         required.retain(|name| name != "mask");
     }
@@ -88,10 +89,10 @@ fn motion() -> Json {
 
 /// A zone: what differs from the default, its coordinates, and whether it was on in the config.
 fn zone() -> Json {
-    let mask = some(&fields::MASK, &[], &["coordinates", "raw_coordinates"]);
-    let filter = some(&fields::FILTER, &[("mask", map_of(mask, "Masks, by id."))], &["mask"]);
+    let mask = some(&tables::MASK, &[], &["coordinates", "raw_coordinates"]);
+    let filter = some(&tables::FILTER, &[("mask", map_of(mask, "Masks, by id."))], &["mask"]);
     some(
-        &fields::ZONE,
+        &tables::ZONE,
         &[("filters", map_of(filter, "Filters that hold in this zone, for each label."))],
         &["coordinates", "enabled_in_config"],
     )
@@ -109,8 +110,8 @@ fn some(section: &Section, own: &[(&str, Json)], required: &[&str]) -> Json {
 
 /// An object filter's mask: with what Frigate computes.
 fn computed_mask() -> Json {
-    let names: Vec<&str> = fields::MASK.fields.iter().map(|field| field.name).collect();
-    some(&fields::MASK, &[], &names)
+    let names: Vec<&str> = tables::MASK.fields.iter().map(|field| field.name).collect();
+    some(&tables::MASK, &[], &names)
 }
 
 fn value(field: &Field, settled: &[&str]) -> Json {

@@ -32,6 +32,20 @@ impl Source {
     /// The offset of what has no place in config.yml.
     pub const NOWHERE: u32 = u32::MAX;
 
+    /// The same place, as part of `layer`.
+    pub const fn on(self, layer: Layer) -> Self {
+        Self { layer, ..self }
+    }
+
+    /// The place of what a setting does to the camera, wherever it was written.
+    pub const fn in_camera(self) -> Self {
+        match self.layer {
+            Layer::Overrides => self,
+            _ => self.on(Layer::Camera),
+        }
+    }
+
+    /// No place in particular.
     pub const fn of(layer: Layer) -> Self {
         Self { layer, offset: Self::NOWHERE }
     }

@@ -13,11 +13,12 @@
 //! - A `%YAML 1.1` directive brings back `yes`, `on`, octal `010` and `1:30`.
 //!
 //! Known limits, all of them rare enough to live with: tabs between a key and its value are taken
-//! (ruamel refuses them); `!!int 1_000` and `!!bool yes` are refused (ruamel takes them); `!!str`
+//! (ruamel refuses them); a plain text that begins or ends with a colon is refused inside `[]` and
+//! `{}` (ruamel takes it); `!!int 1_000` and `!!bool yes` are refused (ruamel takes them); `!!str`
 //! on the line above its value is not seen; numbers beyond 64 bits lose digits.
 //!
-//! What is read is bounded: [`MAX_BYTES`] of text, [`MAX_VALUES`] values once aliases are written
-//! out, and `serde_yaml`'s own 128 levels.
+//! What is read is bounded, in size and so in time: [`MAX_BYTES`] of text, [`MAX_VALUES`] values once
+//! aliases are written out, [`MAX_OPEN`] open brackets, and `serde_yaml`'s own 128 levels.
 
 use std::cell::Cell;
 use std::fmt;
@@ -32,10 +33,13 @@ use super::errors::ConfigError;
 use super::scalar::{self, Rules};
 use super::tree::{Layer, Map, Node, Source, Value};
 
-/// Longest text read, in bytes. A house with 100 cameras has about 100 kB.
-pub const MAX_BYTES: usize = 16 << 20;
+/// Longest text read, in bytes. A house with 100 cameras has about 120 kB.
+pub const MAX_BYTES: usize = 4 << 20;
+/// Most brackets and braces that may be open at once. libyaml looks at each of them for each word
+/// that follows, long before `serde_yaml` finds that they are too many.
+const MAX_OPEN: usize = 256;
 /// Most values read, aliases written out. A house with 100 cameras has about 5000.
-pub const MAX_VALUES: u32 = 1_000_000;
+pub const MAX_VALUES: u32 = 250_000;
 
 /// Where the lines of a text begin.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +65,10 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
     if text.len() > MAX_BYTES {
         return Err(ConfigError::TooLarge { bytes: text.len() });
     }
+    if opens_too_much(text) {
+        let message = format!("more than {MAX_OPEN} brackets are open at once");
+        return Err(ConfigError::Yaml { message, line: None });
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = Lines::of(text);
     let reader = Reader {
@@ -82,14 +90,30 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
     }
 }
 
+/// Counts brackets wherever they stand, in quotes and comments, too: no config has so many there.
+fn opens_too_much(text: &str) -> bool {
+    let mut open: usize = 0;
+    text.bytes().any(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > MAX_OPEN
+    })
+}
+
 /// `serde_yaml`'s message without its ` at line 1 column 2`, which is given apart.
 fn without_place(message: &str) -> String {
+    if message.contains("more than one document") {
+        return "more than one document".to_owned();
+    }
+    let is_place = |place: &str| {
+        let words = place.split(' ').filter(|word| *word != "column");
+        words.into_iter().all(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     match message.rsplit_once(" at line ") {
-        Some((what, place))
-            if place.bytes().all(|b| b.is_ascii_digit() || b" column".contains(&b)) =>
-        {
-            what.to_owned()
-        }
+        Some((what, place)) if is_place(place) => what.to_owned(),
         _ => message.to_owned(),
     }
 }
@@ -129,18 +153,20 @@ impl Reader<'_> {
 }
 
 /// Whether the text before a scalar ends with a tag (`!!str `), perhaps with an anchor after it.
-fn is_tagged(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    if !line.ends_with([' ', '\t']) {
-        return false;
+/// Looks no further back than that, since it is asked for every scalar of a perhaps long line.
+fn is_tagged(mut before: &str) -> bool {
+    loop {
+        let words = before.trim_end_matches([' ', '\t']);
+        if words.len() == before.len() {
+            return false;
+        }
+        let start = words.rfind([' ', '\t', '\n', '[', '{', ',']);
+        let (rest, word) = words.split_at(start.map_or(0, |at| at + 1));
+        if !word.starts_with('&') {
+            return word.starts_with('!') && !word.ends_with(':') && !word.contains(['"', '\'']);
+        }
+        before = rest;
     }
-    let separators = [' ', '\t', '[', '{', ','];
-    line.rsplit(separators)
-        .filter(|word| !word.is_empty())
-        .find(|word| !word.starts_with('&'))
-        .is_some_and(|word| {
-            word.starts_with('!') && !word.ends_with(':') && !word.contains(['"', '\''])
-        })
 }
 
 impl<'de> DeserializeSeed<'de> for &Reader<'de> {
@@ -284,4 +310,113 @@ fn merge(map: &mut Map, merged: Node) -> Result<(), &'static str> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<(String, String, Option<usize>)> {
+        let (node, lines) = read(text).unwrap();
+        let map = node.map().unwrap();
+        let shown = |value: &Value| match value {
+            Value::Text(text) => format!("text {text}"),
+            other => scalar::shown(other),
+        };
+        let entries = map.entries.iter().chain(&map.odd);
+        entries
+            .map(|(key, node)| (key.clone(), shown(&node.value), lines.line(node.source.offset)))
+            .collect()
+    }
+
+    /// The value under `a`.
+    fn value(yaml: &str) -> String {
+        values(&format!("a: {yaml}\n"))[0].1.clone()
+    }
+
+    #[test]
+    fn quotes_make_a_text_of_a_number() {
+        for (yaml, meaning) in [
+            ("007", "7"),
+            ("'007'", "text 007"),
+            ("\"1_000\"", "text 1_000"),
+            ("&x 007", "7"),
+            ("&x '007'", "text 007"),
+            ("2024-01-01", "(a date)"),
+            ("'2024-01-01'", "text 2024-01-01"),
+            ("\"20\\x324-01-01\"", "text 2024-01-01"),
+            ("|-\n  007", "text 007"),
+            ("''", "text "),
+            ("", "null"),
+            ("<<", "(a merge key)"),
+            ("'<<'", "text <<"),
+        ] {
+            assert_eq!(value(yaml), meaning, "{yaml}");
+        }
+    }
+
+    #[test]
+    fn tags_of_numbers_count_and_others_make_a_value_useless() {
+        for (yaml, meaning) in [
+            ("!!int \"5\"", "5"),
+            ("!!float 3", "3.0"),
+            ("!!bool \"true\"", "true"),
+            ("!!str 5", "(a value with a tag)"),
+            ("!!str '007'", "(a value with a tag)"),
+            ("!!str &x y", "(a value with a tag)"),
+            ("!secret x", "(a value with a tag)"),
+            ("!secret {b: 1}", "(a value with a tag)"),
+            ("x !y", "text x !y"),
+            ("'!z'", "text !z"),
+        ] {
+            assert_eq!(value(yaml), meaning, "{yaml}");
+        }
+        let flow = values("{\"x !y\": z, !!str b: c}");
+        assert_eq!(flow[0].1, "text z");
+        assert_eq!(flow[1].0, "(a value with a tag)");
+    }
+
+    #[test]
+    fn keys_that_are_no_text_are_kept_apart() {
+        let (node, _) = read("12: a\n'12': b\ntrue: c\non: d\n~: e\n[1]: f\n").unwrap();
+        let map = node.map().unwrap();
+        assert_eq!(map.entries.keys().collect::<Vec<_>>(), ["12", "on"]);
+        assert_eq!(map.odd.keys().collect::<Vec<_>>(), ["12", "true", "null", "(a list)"]);
+    }
+
+    #[test]
+    fn the_first_of_a_merge_list_wins_and_the_map_itself_before_all() {
+        let merged = values("x: &x {a: 1, b: 1, c: 1}\ny: &y {b: 2, d: 2}\n<<: [*y, *x]\nc: 3\n");
+        let after: Vec<(&str, &str)> =
+            merged[2..].iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(after, [("c", "3"), ("b", "2"), ("d", "2"), ("a", "1")]);
+        assert_eq!(merged[3].2, Some(2), "a merged value keeps its line");
+    }
+
+    #[test]
+    fn lines_are_counted_behind_a_mark_and_with_any_line_end() {
+        let found = values("\u{feff}# ä\r\na: 1\r\n\r\n\"b\": 007\r\n");
+        assert_eq!(found[0].2, Some(2));
+        assert_eq!((found[1].1.as_str(), found[1].2), ("7", Some(4)));
+    }
+
+    #[test]
+    fn a_directive_brings_yaml_1_1_back() {
+        assert_eq!(values("# x\n%YAML 1.1\n---\na: yes\n")[0].1, "true");
+        assert_eq!(values("%YAML 1.2\n---\na: yes\n")[0].1, "text yes");
+        assert_eq!(values("a: yes # %YAML 1.1\n")[0].1, "text yes");
+    }
+
+    #[test]
+    fn what_is_read_is_bounded() {
+        let list = format!("a: &a [{}]\nb: &b [{}]\n", "1,".repeat(1000), "*a,".repeat(1000));
+        let error = read(&format!("{list}c: [*b, *b]\n")).unwrap_err().to_string();
+        assert!(
+            error.contains("more than 250000 values") || error.contains("repetition"),
+            "{error}"
+        );
+        assert!(read(&"[".repeat(10_000)).is_err());
+        let large = " ".repeat(MAX_BYTES + 1);
+        assert!(matches!(read(&large), Err(ConfigError::TooLarge { .. })));
+    }
 }
