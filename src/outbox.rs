@@ -65,7 +65,7 @@ impl Outbox {
     /// they are published, or a crash between the two leaves them behind.
     pub fn unremembered(&mut self, view: &[Retained]) -> Vec<String> {
         let mut new = Vec::new();
-        for topic in view.iter().map(|retained| &retained.topic) {
+        for topic in view.iter().filter(|r| r.payload.is_some()).map(|r| &r.topic) {
             if self.remembered.insert(topic.clone()) {
                 new.push(topic.clone());
             }
@@ -91,20 +91,22 @@ impl Outbox {
             return;
         }
         // Absences first: an `add` and a `remove` of one camera never stand side by side.
-        let shown: HashSet<&str> = view.iter().map(|retained| retained.topic.as_str()).collect();
-        let absent: Vec<String> = (self.remembered.iter())
+        let (present, absent): (Vec<_>, Vec<_>) = view.iter().partition(|r| r.payload.is_some());
+        let shown: HashSet<&str> = present.iter().map(|retained| retained.topic.as_str()).collect();
+        let forgotten: BTreeSet<String> = (self.remembered.iter())
+            .chain(absent.iter().map(|retained| &retained.topic))
             .filter(|topic| !shown.contains(topic.as_str()))
             .cloned()
             .collect();
-        for topic in absent {
+        for topic in forgotten {
             self.give(topic, None, None);
         }
-        for retained in view {
+        for retained in present {
             let expires_in_s = retained
                 .expires_at
                 .map(|at| u32::try_from(at.saturating_sub(now_s).max(1)).unwrap_or(u32::MAX));
             let given = Given {
-                payload: Bytes::copy_from_slice(retained.payload.as_bytes()),
+                payload: retained.payload.clone().unwrap_or_default().into(),
                 expires_at: retained.expires_at,
             };
             self.give(retained.topic.clone(), Some(given), expires_in_s);
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     fn kept(topic: &str, payload: &str) -> Retained {
-        Retained { topic: topic.into(), payload: payload.into(), expires_at: None }
+        Retained { topic: topic.into(), payload: Some(payload.into()), expires_at: None }
     }
 
     fn sent(outbox: &mut Outbox) -> Vec<String> {

@@ -38,6 +38,8 @@ enum Order {
     LoseClip,
     /// The broker forgets all retained topics, and the worker connects again.
     ForgetfulBroker,
+    /// The broker comes back with an older store: as it was after so many of a hundred publishes.
+    OldBroker(usize),
     Reconnect,
     /// The worker is killed and started again.
     Kill,
@@ -52,6 +54,8 @@ struct World {
     saved: BTreeMap<String, Vec<u8>>,
     saved_topics: BTreeSet<String>,
     broker: BTreeMap<String, String>,
+    /// What the broker retained after each publish.
+    past: Vec<BTreeMap<String, String>>,
     traces: BTreeSet<ReplayCamera>,
     /// Ids of the jobs that run.
     job: Option<JobOrder>,
@@ -91,6 +95,7 @@ impl World {
             saved: BTreeMap::new(),
             saved_topics: BTreeSet::new(),
             broker: BTreeMap::new(),
+            past: vec![BTreeMap::new()],
             traces: BTreeSet::new(),
             job: None,
             replies: Vec::new(),
@@ -191,6 +196,7 @@ impl World {
                 self.broker.insert(message.topic, text);
             }
             self.check_never_contradictory();
+            self.past.push(self.broker.clone());
         }
         Ok(())
     }
@@ -244,7 +250,8 @@ impl World {
             }
             Effect::SweepRetained => {
                 let view = view(&self.state);
-                let shown = |topic: &String| view.iter().any(|retained| retained.topic == *topic);
+                let shown =
+                    |topic: &String| view.iter().any(|r| r.topic == *topic && r.payload.is_some());
                 let stale: Vec<String> =
                     self.broker.keys().filter(|t| !shown(t)).cloned().collect();
                 for topic in stale {
@@ -319,6 +326,10 @@ impl World {
                 self.broker.clear();
                 self.connect()
             }
+            Order::OldBroker(percent) => {
+                self.broker = self.past[percent * (self.past.len() - 1) / 100].clone();
+                self.connect()
+            }
             Order::Reconnect => self.connect(),
             Order::Kill => self.boot(),
         }
@@ -365,7 +376,7 @@ impl World {
         assert!(self.under_way.is_empty());
         let shown: BTreeMap<String, String> = view(&self.state)
             .into_iter()
-            .map(|retained| (retained.topic, retained.payload))
+            .filter_map(|retained| Some((retained.topic, retained.payload?)))
             .collect();
         assert_eq!(self.broker, shown, "the broker shows something else than the state");
         assert_eq!(Record::from_parts(&self.saved).0, self.state.record, "unsaved");
@@ -630,6 +641,13 @@ fn the_crash_matrix() {
         &[START, Order::Settle, Order::Wait(43_200), Order::Settle, START, Order::Settle],
         &[Order::Export, Order::Settle, Order::ForgetfulBroker, Order::Stop, Order::Settle, START],
     ];
+    // What else befalls the world when the worker is cut off: nothing; the broker forgets everything;
+    // it comes back as it was a while ago.
+    let brokers: [fn(&mut World); 3] = [
+        |_| {},
+        |world| world.broker.clear(),
+        |world| world.broker = world.past[world.past.len() / 2].clone(),
+    ];
     let mut cuts = 0;
     for life in lives {
         let acts = {
@@ -640,14 +658,12 @@ fn the_crash_matrix() {
         };
         assert!(acts > 15, "{acts}");
         for cut in 0..acts {
-            for forget in [false, true] {
+            for broker in brokers {
                 let mut world = World::new();
                 world.acts_left = Some(cut);
                 world.run(life).expect_err("the cut came");
                 world.acts_left = None;
-                if forget {
-                    world.broker.clear();
-                }
+                broker(&mut world);
                 world.boot().unwrap();
                 world.calm();
                 cuts += 1;
@@ -670,6 +686,7 @@ fn orders() -> impl Strategy<Value = Vec<(Order, Option<usize>)>> {
         1 => Just(Order::LoseClip),
         1 => Just(Order::ForgetfulBroker),
         1 => Just(Order::Reconnect),
+        2 => (0..=100usize).prop_map(Order::OldBroker),
         1 => Just(Order::Kill),
     ];
     // Now and then the worker dies in the middle of an order.

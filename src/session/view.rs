@@ -21,28 +21,31 @@ use super::state::{MAX_WAITING, Session, Stage, State};
 pub struct Retained {
     /// The topic.
     pub topic: String,
-    /// The payload.
-    pub payload: String,
+    /// The payload; `None` if the topic must be absent, whatever the broker remembers.
+    pub payload: Option<String>,
     /// Unix seconds after which the broker may forget it, rounded up.
     pub expires_at: Option<u64>,
 }
 
 /// Every retained topic with its payload, in the order in which they are to be published: a
 /// reader who acts on the session finds the camera and the job there. A topic of ours that is not
-/// here must be absent; absences are published first, so that an `add` and a `remove` of one
-/// camera never stand side by side.
+/// here must be absent. Of an `add` and a `remove` of one camera the absent one is named, for a
+/// broker may come back with an older store; absences are published first, so that the two never
+/// stand side by side.
 pub fn view(state: &State) -> Vec<Retained> {
     let topics = &state.policy.topics;
     let record = &state.record;
     let mut view = Vec::new();
     for (camera, removed) in &record.removed {
+        view.push(absent(topics.camera(camera, Update::Add)));
         view.push(Retained {
             topic: topics.camera(camera, Update::Remove),
-            payload: json(&removed.message),
+            payload: Some(json(&removed.message)),
             expires_at: Some(whole_seconds_up(removed.until)),
         });
     }
     if let Some(add) = record.session.as_ref().and_then(camera_add) {
+        view.push(absent(topics.camera(&add.camera, Update::Remove)));
         view.push(kept(topics.camera(&add.camera, Update::Add), &add));
     }
     view.push(kept(topics.job_state(), &job_state(state)));
@@ -55,14 +58,18 @@ pub fn view(state: &State) -> Vec<Retained> {
     view.push(kept(topics.info(), &info(state)));
     view.push(Retained {
         topic: topics.available(),
-        payload: "online".to_owned(),
+        payload: Some("online".to_owned()),
         expires_at: None,
     });
     view
 }
 
 fn kept<T: Serialize>(topic: String, message: &T) -> Retained {
-    Retained { topic, payload: json(message), expires_at: None }
+    Retained { topic, payload: Some(json(message)), expires_at: None }
+}
+
+fn absent(topic: String) -> Retained {
+    Retained { topic, payload: None, expires_at: None }
 }
 
 /// Our messages have text keys and finite numbers only, so they can always be written.

@@ -118,7 +118,10 @@ impl Worker {
         update: Update,
         state: &State,
     ) -> Option<Event> {
-        let is_ours = || view(state).iter().any(|retained| retained.topic == message.topic);
+        let is_ours = || {
+            let topic = &message.topic;
+            view(state).iter().any(|kept| kept.topic == *topic && kept.payload.is_some())
+        };
         if !message.retain || message.payload.is_empty() || is_ours() {
             return None;
         }
