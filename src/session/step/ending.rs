@@ -164,9 +164,11 @@ impl Turn {
         }
     }
 
-    /// An `add` that nobody remembers: its removal is shown instead.
+    /// An `add` that nobody remembers: its removal is shown instead. One whose removal is shown
+    /// already came from an older store of the broker's, and is only cleared.
     pub(super) fn stale_add(&mut self, camera: ReplayCamera, job_id: Option<JobId>, config: Value) {
-        if self.state.kept_camera().as_ref() == Some(&camera) {
+        let is_current = self.state.kept_camera().as_ref() == Some(&camera);
+        if is_current || self.state.record.removed.contains_key(&camera) {
             return;
         }
         let message = CameraRemove {
