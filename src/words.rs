@@ -154,6 +154,11 @@ impl UnixTime {
         self.0 - earlier.0
     }
 
+    /// The earlier of the two.
+    pub fn min(self, other: Self) -> Self {
+        if other < self { other } else { self }
+    }
+
     /// This time and `seconds` more. What would not be finite stays where it is.
     pub fn plus(self, seconds: f64) -> Self {
         Self::new(self.0 + seconds).unwrap_or(self)

@@ -75,6 +75,7 @@ fn policy() -> Policy {
         topics: Topics::new("frigate_replay", "test").unwrap(),
         max_session_s: 43_200.0,
         max_range_s: 86_400.0,
+        frigate_url: None,
     }
 }
 
@@ -248,6 +249,8 @@ impl World {
                 self.traces.retain(|camera| Some(camera) == keep.as_ref());
                 self.under_way.push_back(Event::Swept(litter));
             }
+            // No Frigate is linked in this world.
+            Effect::Frigate(_) => {}
             Effect::SweepRetained => {
                 let view = view(&self.state);
                 let shown =

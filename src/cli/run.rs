@@ -42,6 +42,7 @@ pub fn plan(settings: Settings) -> Plan {
             topics: settings.topics,
             max_session_s: settings.max_session.as_secs_f64(),
             max_range_s: settings.max_range.as_secs_f64(),
+            frigate_url: None,
         },
         bus: settings.bus,
         data_dir: settings.data_dir,

@@ -7,6 +7,7 @@ use crate::wire::messages::{EventMessage, Response, SettingsSource};
 use crate::wire::requests::{Refusal, Request, Transaction};
 use crate::words::{CameraName, JobId, ReplayCamera, TimeRange, UnixTime};
 
+use super::link::{Deed, Done};
 use super::state::{ClipInfo, Source};
 
 /// A message's claim to be acknowledged; the bus knows which message it stands for.
@@ -77,6 +78,10 @@ pub enum Event {
     StaleRemove,
     /// What Frigate's config.yml says of the cameras now.
     Cameras(Cameras),
+    /// A deed at the running Frigate has ended.
+    Frigate(Deed, Done),
+    /// The time of [`State::wake_at`](super::State::wake_at) has come.
+    Wake,
     /// The watchdog's round.
     Tick {
         /// The clip of a live session is gone.
@@ -180,4 +185,6 @@ pub enum Effect {
     },
     /// Look for retained topics of a lost past; an `add` comes back as [`Event::StaleAdd`].
     SweepRetained,
+    /// Do this at the running Frigate; comes back as [`Event::Frigate`].
+    Frigate(Deed),
 }

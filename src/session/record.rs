@@ -9,6 +9,7 @@ use crate::wire::messages::{CameraRemove, FinishedJob, Happening, Job, Response}
 use crate::words::{ReplayCamera, UnixTime};
 
 use super::event::Cameras;
+use super::link::LinkRecord;
 use super::state::{Ending, MAX_ATTEMPTS, Policy, Stage, State};
 use super::step::{Step, Turn};
 
@@ -27,6 +28,8 @@ pub struct Record {
     pub history: Vec<FinishedJob>,
     /// The newest answer.
     pub last_response: Option<Response>,
+    /// What we put into the running Frigate.
+    pub link: LinkRecord,
 }
 
 /// What a removal's part of a record begins with; the camera's name follows.
@@ -41,6 +44,7 @@ impl Record {
         put(&mut parts, "litter", &self.litter);
         put(&mut parts, "history", &self.history);
         put(&mut parts, "last_response", &self.last_response);
+        put(&mut parts, "link", &self.link);
         if let Some(session) = &self.session {
             // The config of the camera is as large as the rest together: a part of its own.
             let mut session = session.clone();
@@ -64,6 +68,7 @@ impl Record {
             litter: get(parts, "litter", &mut unreadable).unwrap_or_default(),
             history: get(parts, "history", &mut unreadable).unwrap_or_default(),
             last_response: get(parts, "last_response", &mut unreadable).flatten(),
+            link: get(parts, "link", &mut unreadable).unwrap_or_default(),
             removed: BTreeMap::new(),
         };
         if let Some(session) = &mut record.session {
@@ -127,7 +132,8 @@ pub fn recover(
             turn.end(Ending::Failed("the clip was lost while the worker was away".to_owned()))
         }
         Some((Stage::Live, _)) => turn.sweep(),
-        Some((Stage::Stopping { .. }, _)) => turn.tear_down(),
+        // Its tear-down is part of every step's end.
+        Some((Stage::Stopping { .. }, _)) => {}
         Some((_, attempts)) if attempts >= MAX_ATTEMPTS => turn.end(Ending::Failed(format!(
             "the worker was interrupted {attempts} times while it prepared the replay"
         ))),

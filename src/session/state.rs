@@ -10,6 +10,7 @@ use crate::wire::topics::Topics;
 use crate::words::{CameraName, JobId, ReplayCamera, TimeRange, UnixTime};
 
 use super::event::{Cameras, Receipt, ReplyTo, RequestEvent};
+use super::link::LinkNow;
 use super::record::Record;
 
 /// How many requests may wait while one is looked into; what comes then is refused.
@@ -57,6 +58,8 @@ pub struct Policy {
     pub max_session_s: f64,
     /// How long a range may be, seconds.
     pub max_range_s: f64,
+    /// The running Frigate's address, if cameras are to be applied to it.
+    pub frigate_url: Option<String>,
 }
 
 /// What is decided upon.
@@ -76,6 +79,8 @@ pub struct State {
     pub waiting: VecDeque<RequestEvent>,
     /// The cameras that can be replayed.
     pub cameras: Cameras,
+    /// What is known of the running Frigate.
+    pub link: LinkNow,
 }
 
 /// A start that is being looked into.

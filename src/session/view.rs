@@ -124,6 +124,7 @@ fn session_message(state: &State) -> SessionMessage {
         gaps: clip.map(|clip| clip.gaps),
         settings_source: Some(session.settings_source),
         overridden: Some(session.overrides.is_some()),
+        link: Some(state.link_state(session)),
         warnings: Some(warnings),
     }
 }
@@ -147,5 +148,6 @@ fn info(state: &State) -> InfoMessage {
             max_waiting_requests: MAX_WAITING,
         },
         config_error,
+        frigate: state.frigate_info(),
     }
 }

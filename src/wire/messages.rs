@@ -126,8 +126,48 @@ pub struct SessionMessage {
     pub settings_source: Option<SettingsSource>,
     /// Whether the request brought overrides.
     pub overridden: Option<bool>,
+    /// How the replay camera stands in the running Frigate.
+    pub link: Option<LinkState>,
     /// What a person should know: recordings that could not be used, settings that are ignored.
     pub warnings: Option<Vec<String>>,
+}
+
+/// How a replay camera stands in the running Frigate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Cameras are published only: no address of Frigate is set, or it is older than 0.17.
+    Off,
+    /// Frigate does not answer; it is tried again.
+    Unreachable,
+    /// It is not there yet.
+    Waiting,
+    /// It is there, and shows no picture yet.
+    Adding,
+    /// It is there.
+    Added,
+    /// It is being taken out.
+    TakingOut,
+    /// It is out.
+    TakenOut,
+}
+
+/// The running Frigate, as far as the worker knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrigateInfo {
+    /// Its address.
+    pub url: String,
+    /// Whether it answered the last time; null before the first.
+    pub reachable: Option<bool>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Whether replay cameras are added to it and taken out again; null before the first answer.
+    pub applies_cameras: Option<bool>,
+    /// What failed the last time.
+    pub error: Option<String>,
+    /// Replay cameras that are still to be taken out.
+    pub left_over: Vec<ReplayCamera>,
 }
 
 /// How a job stands, in Frigate's words.
@@ -386,4 +426,6 @@ pub struct InfoMessage {
     pub limits: Limits,
     /// Why the cameras are not known, if they are not.
     pub config_error: Option<String>,
+    /// The running Frigate; null if its address is not set.
+    pub frigate: Option<FrigateInfo>,
 }

@@ -133,7 +133,7 @@ fn session_examples() -> Vec<Value> {
             "clip_path": "/media/frigate/frigate-replay/_replay_front.mp4",
             "session_started_at": 1767226300.0, "auto_stop_at": 1767269500.0,
             "segments": 60, "footage_seconds": 600.2, "gaps": 0,
-            "settings_source": "config_file", "overridden": false, "warnings": [],
+            "settings_source": "config_file", "overridden": false, "link": "added", "warnings": [],
         }),
         inactive,
     ]
@@ -189,5 +189,7 @@ fn info_examples() -> Vec<Value> {
         "limits": {"max_session_seconds": 43200.0, "max_range_seconds": 86400.0,
                    "max_request_bytes": 65536, "max_waiting_requests": 100},
         "config_error": null,
+        "frigate": {"url": "http://frigate:5000", "reachable": true, "version": "0.18.0-abcdef0",
+                    "applies_cameras": true, "error": null, "left_over": []},
     })]
 }

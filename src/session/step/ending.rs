@@ -18,8 +18,8 @@ use super::Turn;
 pub const REMOVAL_SHOWN_S: f64 = 7.0 * 24.0 * 3600.0;
 
 impl Turn {
-    /// Turns the session to its end: the camera's removal is shown, the job's outcome, and all that
-    /// the session made is to be taken away.
+    /// Turns the session to its end: the camera's removal is shown, and the job's outcome. What the
+    /// session made is taken away at the end of a step, once the camera is out of Frigate.
     pub(in crate::session) fn end(&mut self, ending: Ending) {
         let now = self.now;
         let ending = match ending {
@@ -42,24 +42,26 @@ impl Turn {
             self.state.record.removed.insert(camera, Removed { message, until });
         }
         if let Some(job) = &mut self.state.record.job {
+            let was_running = job.end_time.is_none();
             match &ending {
                 Ending::Failed(reason) => {
                     job.status = JobStatus::Failed;
                     job.end_time = Some(now);
                     job.error_message = Some(reason.clone());
                 }
-                _ if job.end_time.is_none() => {
+                _ if was_running => {
                     job.status = JobStatus::Cancelled;
                     job.end_time = Some(now);
                 }
                 _ => {}
             }
-            if let JobResults::Job(progress) = &mut job.results {
+            if let (JobResults::Job(progress), true) = (&mut job.results, was_running) {
                 progress.progress_percent = self.state.progress_percent;
             }
         }
         session.stage = Stage::Stopping { ending, answers: Vec::new() };
-        self.tear_down();
+        self.state.link.ending_since = None;
+        self.state.link.tearing_down = false;
     }
 
     /// Has everything taken away that the session made.
@@ -147,6 +149,7 @@ impl Turn {
 
     pub(super) fn tick(&mut self, clip_gone: bool) {
         let now = self.now;
+        self.state.link.seen = None;
         let max_session_s = self.state.policy.max_session_s;
         let session = self.state.record.session.as_ref();
         let ending = session.and_then(|session| match session.stage {

@@ -64,11 +64,17 @@ impl Turn {
             let camera = session.replay_camera();
             self.state.record.removed.remove(&camera);
         }
-        self.live();
+        match self.state.policy.frigate_url {
+            None => self.live(),
+            Some(_) => {
+                self.state.link.seen = None;
+                self.state.link.waiting_since = Some(self.now);
+            }
+        }
     }
 
     /// The camera is there: the job has done its work.
-    fn live(&mut self) {
+    pub(in crate::session) fn live(&mut self) {
         let now = self.now;
         if let Some(session) = &mut self.state.record.session {
             session.stage = Stage::Live;

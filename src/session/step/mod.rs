@@ -11,6 +11,7 @@ use crate::wire::requests::{Code, Refusal};
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use super::event::{Effect, Event, ReplyTo};
+use super::link::LinkNow;
 use super::record::Record;
 use super::state::{Policy, Session, Stage, State, short};
 
@@ -42,12 +43,15 @@ pub fn step(state: State, event: Event, now: UnixTime) -> Step {
             litter.retain(|camera, at| !cameras.contains(&(camera.clone(), *at)));
         }
         Event::Connected => {
+            turn.state.link.seen = None;
             turn.sweep();
             turn.effects.push(Effect::SweepRetained);
         }
         Event::StaleAdd { camera, job_id, config } => turn.stale_add(camera, job_id, config),
         Event::StaleRemove => {}
         Event::Cameras(cameras) => turn.state.cameras = cameras,
+        Event::Frigate(deed, done) => turn.deed_done(deed, done),
+        Event::Wake => {}
         Event::Tick { clip_gone } => turn.tick(clip_gone),
     }
     turn.done()
@@ -71,6 +75,7 @@ impl State {
             claim: None,
             waiting: VecDeque::new(),
             cameras: Ok(Vec::new()),
+            link: LinkNow::default(),
         }
     }
 
@@ -86,7 +91,9 @@ impl Turn {
         Self { state, effects: Vec::new(), now }
     }
 
-    pub(in crate::session) fn done(self) -> Step {
+    pub(in crate::session) fn done(mut self) -> Step {
+        self.tend_link();
+        self.tear_down_when_out();
         Step { state: self.state, effects: self.effects }
     }
 
