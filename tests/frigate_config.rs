@@ -240,6 +240,84 @@ fn a_live_camera_without_nulls_stays_as_it_is() {
     }
 }
 
+/// Both sources of a camera's settings agree on every golden case: what a running Frigate would
+/// answer for the camera is built here from what Frigate made of it, with everything more that its
+/// `GET /api/config` has (defaults written out, computed keys, colours) and less (nulls).
+#[test]
+fn file_and_running_frigate_agree_on_every_case() {
+    let mut shared = 0;
+    for case in cases() {
+        let Ok(expected) = &case.expected else {
+            continue;
+        };
+        // JSON has neither an infinity nor a null that blocks a default, so these two no Frigate can answer.
+        if ["yaml_infinity", "zones_distances_null_ok"].contains(&case.name.as_str()) {
+            continue;
+        }
+        let live = as_a_running_frigate_answers(&case.camera, expected);
+        let replay = from_live(&live, &case.clip_path, None)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        assert!(same(&replay.camera_config, expected), "{}: {:#}", case.name, replay.camera_config);
+        shared += 1;
+    }
+    assert!(shared >= 60, "only {shared} cases are shared");
+}
+
+fn as_a_running_frigate_answers(name: &str, replay: &Value) -> Value {
+    let mut live = replay.clone();
+    live["name"] = json!(name);
+    live["ffmpeg"] =
+        json!({"inputs": [{"path": "rtsp://*:*@10.0.0.1/a", "roles": ["record", "detect"]}]});
+    live["ffmpeg_cmds"] = json!([{"roles": ["detect"], "cmd": "ffmpeg"}]);
+    live["enabled_in_config"] = json!(true);
+    live["record"] = json!({"enabled": true, "enabled_in_config": true});
+    live["detect"]["min_initialized"] = json!(2);
+    live["detect"]["max_disappeared"] = json!(25);
+    live["motion"]["enabled_in_config"] = live["motion"]["enabled"].clone();
+    live["objects"]["genai"] = json!({"enabled": false, "objects": []});
+    let computed = |mask: &mut Value| mask["enabled_in_config"] = mask["enabled"].clone();
+    for pointer in ["/objects/mask", "/motion/mask"] {
+        each(live.pointer_mut(pointer), computed);
+    }
+    if live["motion"].get("mask").is_none() {
+        live["motion"]["mask"] = json!({});
+    }
+    // Coordinates are shown once, the raw ones not at all.
+    let shown = |mask: &mut Value| drop(mask.as_object_mut().unwrap().remove("raw_coordinates"));
+    let with_defaults = |over: &mut Value, defaults: Value| {
+        let mut full = object(defaults);
+        full.extend(object(over.take()));
+        *over = Value::Object(full);
+    };
+    each(live.pointer_mut("/objects/filters"), |filter| each(filter.get_mut("mask"), shown));
+    each(live.pointer_mut("/zones"), |zone| {
+        with_defaults(
+            zone,
+            json!({"enabled": true, "filters": {}, "distances": [], "inertia": 3, "loitering_time": 0, "objects": [],
+                   "color": [255, 0, 0]}),
+        );
+        each(zone.get_mut("filters"), |filter| {
+            with_defaults(
+                filter,
+                json!({"min_area": 0, "max_area": 24000000, "min_ratio": 0.0, "max_ratio": 24000000.0,
+                       "threshold": 0.7, "min_score": 0.5}),
+            );
+            each(filter.get_mut("mask"), |mask| {
+                with_defaults(mask, json!({"enabled": true}));
+                shown(mask);
+            });
+        });
+    });
+    without_nulls(&live)
+}
+
+/// Does the same to every value of a map, if there is one.
+fn each(map: Option<&mut Value>, mut change: impl FnMut(&mut Value)) {
+    for value in map.and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        change(value);
+    }
+}
+
 fn without_nulls(json: &Value) -> Value {
     match json {
         Value::Object(object) => {
@@ -623,6 +701,20 @@ fn checks_across_settings() {
         (
             &format!("{two}, review: {{alerts: {{required_zones: gone}}}}"),
             "cameras.front.review.alerts.required_zones: zone \"gone\" is not a zone",
+        ),
+        // What a replay takes over from the global sections does not depend on the camera's own.
+        (
+            &format!(
+                "{two}, review: {{alerts: {{required_zones: []}}}}}}\nreview: {{alerts: {{required_zones: [gone]}}}}\nx: {{y: 1"
+            ),
+            "review.alerts.required_zones: zone \"gone\" is not a zone of this camera; the replay takes this over",
+        ),
+        (
+            &format!(
+                "{}}}\nffmpeg: {{output_args: {{record: -f segment}}}}\nx: {{y: 1",
+                two.replace("}]}", "}], output_args: {record: preset-record-generic}}")
+            ),
+            "ffmpeg.output_args.record: has no -segment_time, which recording needs; the replay",
         ),
         (
             &format!("{two}, onvif: {{autotracking: {{enabled: true}}}}"),

@@ -17,13 +17,57 @@ pub(super) struct Surroundings<'a> {
 /// its default. Zones are looked at where `track` is final.
 pub(super) fn all(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'_>) {
     assigned_roles(camera, around, report);
-    segment_time(camera, report);
-    required_zones(camera, report);
+    segment_time(camera, Whose::Camera, report);
+    required_zones(camera, camera.section("zones"), Whose::Camera, report);
+    inherited(camera, around.globals, report);
     profiles(camera, around, report);
     autotracking(camera, report);
     motion_for_detection(camera, report);
     enabled_globally(camera, around, report);
     transcription(camera, around.globals, report);
+}
+
+/// Whose settings a check looks at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Camera,
+    /// The global ones, which the replay camera takes over.
+    Replay,
+}
+
+impl Whose {
+    fn place(self, source: Source) -> Source {
+        match self {
+            Self::Camera => source.in_camera(),
+            Self::Replay => source,
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::Camera => "",
+            Self::Replay => "; the replay takes this over, although its source camera does not",
+        }
+    }
+}
+
+/// The replay camera has no settings of its own for review and for recording: what the global
+/// sections say holds for it even where its source camera says otherwise.
+fn inherited(camera: &Map, globals: &Map, report: &mut Report<'_>) {
+    for (section, inner) in
+        [("review", "alerts"), ("review", "detections"), ("ffmpeg", "output_args")]
+    {
+        let own = camera.section(section).and_then(|section| section.section(inner));
+        let overrides = own
+            .is_some_and(|own| own.entries.values().any(|node| node.source.layer == Layer::Camera));
+        let Some(global) = globals.get(section).filter(|_| overrides) else {
+            continue;
+        };
+        let mut settings = Map::default();
+        settings.insert(section, global.clone());
+        segment_time(&settings, Whose::Replay, report);
+        required_zones(&settings, camera.section("zones"), Whose::Replay, report);
+    }
 }
 
 fn is_on(map: &Map, section: &str) -> bool {
@@ -57,8 +101,8 @@ fn assigned_roles(camera: &Map, around: &Surroundings<'_>, report: &mut Report<'
 /// Longest recording segment, in seconds, that Frigate takes.
 const SEGMENT_MAX_S: i128 = 60;
 
-fn segment_time(camera: &Map, report: &mut Report<'_>) {
-    let args = camera.section("ffmpeg").and_then(|ffmpeg| ffmpeg.section("output_args"));
+fn segment_time(settings: &Map, whose: Whose, report: &mut Report<'_>) {
+    let args = settings.section("ffmpeg").and_then(|ffmpeg| ffmpeg.section("output_args"));
     let Some(node) = args.and_then(|args| args.get("record")) else {
         return;
     };
@@ -84,14 +128,13 @@ fn segment_time(camera: &Map, report: &mut Report<'_>) {
     };
     let path = Path::Top.key("ffmpeg");
     let path = path.key("output_args");
-    report.error(&path.key("record"), node.source.in_camera(), fault);
+    report.error(&path.key("record"), whose.place(node.source), fault + whose.why());
 }
 
-fn required_zones(camera: &Map, report: &mut Report<'_>) {
-    let zones = camera.section("zones");
+fn required_zones(settings: &Map, zones: Option<&Map>, whose: Whose, report: &mut Report<'_>) {
     let path = Path::Top.key("review");
     for kind in ["alerts", "detections"] {
-        let Some(node) = camera
+        let Some(node) = settings
             .section("review")
             .and_then(|review| review.section(kind))
             .and_then(|items| items.get("required_zones"))
@@ -103,8 +146,8 @@ fn required_zones(camera: &Map, report: &mut Report<'_>) {
                 let path = path.key(kind);
                 report.error(
                     &path.key("required_zones"),
-                    node.source.in_camera(),
-                    format!("zone {} is not a zone of this camera", quoted(&zone)),
+                    whose.place(node.source),
+                    format!("zone {} is not a zone of this camera{}", quoted(&zone), whose.why()),
                 );
             }
         }

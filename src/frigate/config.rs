@@ -60,7 +60,7 @@ impl FrigateConfig {
     /// The file that the config takes its model's label map from, or the `plus://` name of its
     /// model; `None` with a stock model.
     pub fn label_map_path(&self) -> Option<&str> {
-        self.root.section("model").and_then(labels::label_map_path)
+        labels::label_map_path(&self.root)
     }
 
     /// Hands in the text of the label map that [`label_map_path`](Self::label_map_path) names.
@@ -204,7 +204,9 @@ impl FrigateConfig {
         if let Value::Map(map) = node.value {
             *globals = *map;
         }
-        let labels = Labels::of(globals.section("model"), self.label_map.as_deref(), report);
+        let is_custom = self.label_map_path().is_some();
+        let labels =
+            Labels::of(globals.section("model"), is_custom, self.label_map.as_deref(), report);
         merge::add_attribute_filters(globals, &labels.attributes);
         labels
     }

@@ -55,13 +55,18 @@ impl Labels {
         Self { known: Known::All, attributes: Vec::new() }
     }
 
-    /// The labels of the config's `model:` section. `custom` is the text of the label map that it
-    /// names, if the caller has read it.
-    pub fn of(model: Option<&Map>, custom: Option<&str>, report: &mut Report<'_>) -> Self {
+    /// The labels of the config's `model:` section. `is_custom`: whether it names a label map
+    /// ([`label_map_path`]); `custom` is its text, if the caller has read it.
+    pub fn of(
+        model: Option<&Map>,
+        is_custom: bool,
+        custom: Option<&str>,
+        report: &mut Report<'_>,
+    ) -> Self {
         let added = model.map_or_else(BTreeMap::new, |model| overlay(model, report));
         let map = match custom {
             Some(text) => Some(parse(text)),
-            None if model.is_some_and(|model| label_map_path(model).is_some()) => None,
+            None if is_custom => None,
             None if added.is_empty() => {
                 return Self { known: Known::Stock, attributes: attributes(model) };
             }
@@ -89,12 +94,18 @@ impl Labels {
     }
 }
 
-/// The file (or `plus://` model) that a `model:` section takes its label map from, if it is not the
-/// stock one.
-pub(super) fn label_map_path(model: &Map) -> Option<&str> {
-    let text = |key| model.get(key).and_then(Node::text);
-    text("path").filter(|path| path.starts_with("plus://")).or_else(|| {
-        text("labelmap_path").filter(|path| !path.is_empty() && *path != "/labelmap.txt")
+/// The file (or `plus://` model) that a config takes its label map from, if it is not the stock one.
+/// A detector may have a model of its own; of several the last one decides.
+pub(super) fn label_map_path(root: &Map) -> Option<&str> {
+    let detector =
+        root.section("detectors").and_then(|detectors| detectors.entries.values().last());
+    let model = root.section("model");
+    let of_detector =
+        detector.and_then(Node::map).and_then(|detector| detector.get("model_path")?.text());
+    let weights = of_detector.or_else(|| model?.get("path")?.text());
+    weights.filter(|path| path.starts_with("plus://")).or_else(|| {
+        let path = model?.get("labelmap_path")?.text();
+        path.filter(|path| !path.is_empty() && *path != "/labelmap.txt")
     })
 }
 
@@ -167,7 +178,10 @@ mod tests {
     fn labels(model: &str, custom: Option<&str>) -> (Labels, Vec<String>) {
         let (node, lines) = yaml::read(model).unwrap();
         let mut report = Report::on_file(&lines);
-        let labels = Labels::of(node.map(), custom, &mut report);
+        let mut root = Map::default();
+        root.insert("model", node.clone());
+        let is_custom = label_map_path(&root).is_some();
+        let labels = Labels::of(node.map(), is_custom, custom, &mut report);
         (labels, report.errors.iter().map(ToString::to_string).collect())
     }
 
@@ -205,6 +219,26 @@ mod tests {
             assert!(custom.are_guessed() && custom.knows("unicorn"), "{model}");
         }
         assert!(!labels("path: /config/yolo.onnx", None).0.are_guessed());
+    }
+
+    #[test]
+    fn the_last_detector_decides_over_the_model() {
+        let path = |text: &str| {
+            let (node, _) = yaml::read(text).unwrap();
+            label_map_path(node.map().unwrap()).map(str::to_owned)
+        };
+        let plus = "{type: onnx, model_path: 'plus://abc'}";
+        let cpu = "{type: cpu, model_path: /cpu.tflite}";
+        let model = "model: {path: 'plus://model'}";
+        for (yaml, from) in [
+            (format!("detectors: {{a: {cpu}, b: {plus}}}"), Some("plus://abc")),
+            (format!("detectors: {{a: {plus}, b: {cpu}}}"), None),
+            (format!("detectors: {{a: {cpu}}}\n{model}"), None),
+            (format!("detectors: {{a: {{type: cpu}}}}\n{model}"), Some("plus://model")),
+            (format!("detectors: []\n{model}"), Some("plus://model")),
+        ] {
+            assert_eq!(path(&yaml).as_deref(), from, "{yaml}");
+        }
     }
 
     #[test]

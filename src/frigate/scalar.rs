@@ -88,6 +88,21 @@ fn sexagesimal(text: &str) -> Option<Value> {
     (!text.starts_with('0')).then(|| whole(value))
 }
 
+/// What a scalar says under a tag of YAML's own that `serde_yaml` reads more narrowly: `!!bool yes`,
+/// `!!int 1_000`, `!!float 1_0.5`.
+pub(super) fn tagged(tag: &str, text: &str, rules: Rules) -> Option<Value> {
+    match (tag, text.to_ascii_lowercase().as_str()) {
+        ("!!bool", "yes" | "on") => Some(Value::Bool(true)),
+        ("!!bool", "no" | "off") => Some(Value::Bool(false)),
+        ("!!int", _) => number(text, rules).filter(|value| matches!(value, Value::Int(_))),
+        ("!!float", _) => match number(text, rules)? {
+            Value::Int(value) => Some(Value::Float(value as f64)),
+            value => Some(value),
+        },
+        _ => None,
+    }
+}
+
 /// A number with a point or an exponent, without its sign.
 fn decimal(text: &str) -> Option<Value> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
@@ -239,14 +254,15 @@ pub(super) fn float_of(value: &Value) -> Option<f64> {
         Value::Float(value) => Some(*value),
         Value::Int(value) => Some(*value as f64),
         Value::Bool(value) => Some(f64::from(u8::from(*value))),
-        Value::Text(text) => {
-            let text = text.trim();
-            let bars_between =
-                !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
-            bars_between.then(|| text.replace('_', "").parse().ok())?
-        }
+        Value::Text(text) => text.trim().parse().ok().or_else(|| float_with_bars(text)),
         _ => None,
     }
+}
+
+/// `1_000.5`. Unlike without underscores, there may be no blanks around it.
+fn float_with_bars(text: &str) -> Option<f64> {
+    let bars_between = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
+    bars_between.then(|| text.replace('_', "").parse().ok())?
 }
 
 /// An area: pixels if it is a whole number or a text that can be one, else a fraction.
@@ -369,6 +385,9 @@ mod tests {
             ("1e3", Some(1000.0)),
             ("-Infinity", Some(f64::NEG_INFINITY)),
             ("1_e5", Some(100_000.0)),
+            ("-_1.5", Some(-1.5)),
+            (" 1_0.5", None),
+            ("1_0.5\n", None),
             (".5", Some(0.5)),
             ("5.", Some(5.0)),
             ("1__0", None),

@@ -14,13 +14,14 @@
 //!
 //! Known limits, all of them rare enough to live with: tabs between a key and its value are taken
 //! (ruamel refuses them); a plain text that begins or ends with a colon is refused inside `[]` and
-//! `{}` (ruamel takes it); `!!int 1_000` and `!!bool yes` are refused (ruamel takes them); `!!str`
-//! on the line above its value is not seen; numbers beyond 64 bits lose digits.
+//! `{}` (ruamel takes it); `!!str` on the line above its value is not seen; numbers beyond 64 bits
+//! lose digits.
 //!
 //! What is read is bounded, in size and so in time: [`MAX_BYTES`] of text, [`MAX_VALUES`] values once
 //! aliases are written out, [`MAX_OPEN`] open brackets, and `serde_yaml`'s own 128 levels.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use indexmap::map::Entry;
@@ -71,23 +72,66 @@ pub(super) fn read(text: &str) -> Result<(Node, Lines), ConfigError> {
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = Lines::of(text);
+    let rules = if asks_for_yaml_1_1(text) { Rules::Yaml11 } else { Rules::Yaml12 };
+    let root =
+        deserialize(text, rules, BTreeMap::new(), &lines).or_else(|error| {
+            match take_tags(text, rules) {
+                Some((untagged, tagged)) => deserialize(&untagged, rules, tagged, &lines),
+                None => Err(error),
+            }
+        })?;
+    Ok((root, lines))
+}
+
+fn deserialize(
+    text: &str,
+    rules: Rules,
+    tagged: BTreeMap<usize, Value>,
+    lines: &Lines,
+) -> Result<Node, ConfigError> {
     let reader = Reader {
         text,
-        rules: if asks_for_yaml_1_1(text) { Rules::Yaml11 } else { Rules::Yaml12 },
+        rules,
         has_tags: text.contains('!'),
+        tagged,
         left: Cell::new(MAX_VALUES),
         fault: Cell::new(Source::NOWHERE),
     };
-    match reader.deserialize(serde_yaml::Deserializer::from_str(text)) {
-        Ok(root) => Ok((root, lines)),
-        Err(error) => {
-            let place = error.location();
-            Err(ConfigError::Yaml {
-                line: lines.line(reader.fault.get()).or(place.as_ref().map(|at| at.line())),
-                message: without_place(&error.to_string()),
-            })
+    reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+        let place = error.location();
+        ConfigError::Yaml {
+            line: lines.line(reader.fault.get()).or(place.as_ref().map(|at| at.line())),
+            message: without_place(&error.to_string()),
+        }
+    })
+}
+
+/// The tags of scalars that `serde_yaml` reads more narrowly than Frigate.
+const TAGS: [&str; 3] = ["!!bool", "!!int", "!!float"];
+
+/// The text with blanks for every tag that makes `serde_yaml` give up although the scalar behind it
+/// has a meaning, and these meanings by the place of the scalar. `None` if there is no such tag.
+fn take_tags(text: &str, rules: Rules) -> Option<(String, BTreeMap<usize, Value>)> {
+    let mut untagged = String::with_capacity(text.len());
+    let mut tagged = BTreeMap::new();
+    for (at, _) in text.match_indices("!!") {
+        let begins = text[..at].chars().next_back().is_none_or(|c| " \t\n[{,".contains(c));
+        let Some(tag) = TAGS.into_iter().find(|tag| begins && text[at..].starts_with(tag)) else {
+            continue;
+        };
+        let behind = &text[at + tag.len()..];
+        let scalar = behind.trim_start_matches([' ', '\t']);
+        let bare = scalar.trim_start_matches(['"', '\'']);
+        let end = bare.find([' ', '\t', '\r', '\n', ',', ']', '}', '"', '\'']);
+        let value = scalar::tagged(tag, &bare[..end.unwrap_or(bare.len())], rules);
+        if let Some(value) = value.filter(|_| scalar.len() < behind.len()) {
+            tagged.insert(text.len() - scalar.len(), value);
+            untagged.push_str(&text[untagged.len()..at]);
+            untagged.push_str(&" ".repeat(tag.len()));
         }
     }
+    untagged.push_str(&text[untagged.len()..]);
+    (!tagged.is_empty()).then_some((untagged, tagged))
 }
 
 /// Counts brackets wherever they stand, in quotes and comments, too: no config has so many there.
@@ -128,6 +172,8 @@ struct Reader<'t> {
     text: &'t str,
     rules: Rules,
     has_tags: bool,
+    /// What [`take_tags`] has made of scalars, by their offset.
+    tagged: BTreeMap<usize, Value>,
     left: Cell<u32>,
     /// Offset of what is wrong, where the parser does not know it.
     fault: Cell<u32>,
@@ -142,7 +188,10 @@ impl Reader<'_> {
     fn borrowed(&self, scalar: &str, offset: usize) -> Value {
         let before = self.text.as_bytes().get(..offset).unwrap_or_default();
         let quoted = matches!(before.last(), Some(b'"' | b'\''));
-        if self.has_tags && is_tagged(&self.text[..offset - usize::from(quoted)]) {
+        let start = offset - usize::from(quoted);
+        if let Some(value) = self.tagged.get(&start) {
+            value.clone()
+        } else if self.has_tags && is_tagged(&self.text[..start]) {
             Value::Odd("a value with a tag")
         } else if quoted {
             Value::Text(scalar.to_owned())
@@ -361,6 +410,12 @@ mod tests {
             ("!!int \"5\"", "5"),
             ("!!float 3", "3.0"),
             ("!!bool \"true\"", "true"),
+            ("!!bool yes", "true"),
+            ("!!bool 'Off'", "false"),
+            ("!!int 1_000", "1000"),
+            ("!!int \"010\"", "10"),
+            ("!!float 1_0", "10.0"),
+            ("[!!bool no, '!!bool no']", "(a list)"),
             ("!!str 5", "(a value with a tag)"),
             ("!!str '007'", "(a value with a tag)"),
             ("!!str &x y", "(a value with a tag)"),
