@@ -803,6 +803,49 @@ fn a_polygon_that_loses_all_its_points_cannot_be_drawn() {
     );
 }
 
+/// `scalars.jsonl` says what ruamel.yaml 0.19 and pydantic 2.10 make of a scalar, for each type that
+/// takes it; a type that is not listed refuses it.
+#[test]
+fn scalars_mean_what_they_mean_to_frigate() {
+    let sized = "detect: {width: 1280, height: 720}\n    ";
+    let (motion, objects) = (format!("{sized}motion:\n      "), format!("{sized}objects:\n      "));
+    let kinds = [
+        ("int", "/detect/annotation_offset", "detect:\n      annotation_offset: ".to_owned()),
+        ("float", "/motion/frame_alpha", format!("{motion}frame_alpha: ")),
+        ("bool", "/motion/improve_contrast", format!("{motion}improve_contrast: ")),
+        (
+            "text",
+            "/objects/mask/m/friendly_name",
+            format!("{objects}mask:\n        m:\n          friendly_name: "),
+        ),
+        (
+            "area",
+            "/objects/filters/person/min_area",
+            format!("{objects}filters:\n        person:\n          min_area: "),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for line in include_str!("frigate/scalars.jsonl").lines() {
+        let scalar: Value = serde_json::from_str(line).unwrap();
+        let yaml = scalar["yaml"].as_str().unwrap();
+        for (kind, pointer, settings) in &kinds {
+            let case = file(&format!(
+                "cameras:\n  front:\n    ffmpeg: {{inputs: [{{path: a}}]}}\n    {settings}{yaml}\n"
+            ));
+            let ours = case.resolve(None).map(|ours| ours.camera_config.pointer(pointer).cloned());
+            let agree = match (&ours, scalar.get(*kind)) {
+                (Ok(Some(ours)), Some(value)) => same(ours, value),
+                (ours, None) => ours.is_err(),
+                _ => false,
+            };
+            if !agree {
+                wrong.push(format!("{yaml} as {kind}: {ours:?}, not {:?}", scalar.get(*kind)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Everything there is to ask of a text must come back, whatever the text.
 fn ask_everything(text: &str) {
     let schema = jsonschema::draft202012::new(&camera_config_schema()).unwrap();

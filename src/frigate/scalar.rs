@@ -92,8 +92,8 @@ fn sexagesimal(text: &str) -> Option<Value> {
 /// `!!int 1_000`, `!!float 1_0.5`.
 pub(super) fn tagged(tag: &str, text: &str, rules: Rules) -> Option<Value> {
     match (tag, text.to_ascii_lowercase().as_str()) {
-        ("!!bool", "yes" | "on") => Some(Value::Bool(true)),
-        ("!!bool", "no" | "off") => Some(Value::Bool(false)),
+        ("!!bool", "yes" | "y" | "on" | "true") => Some(Value::Bool(true)),
+        ("!!bool", "no" | "n" | "off" | "false") => Some(Value::Bool(false)),
         ("!!int", _) => number(text, rules).filter(|value| matches!(value, Value::Int(_))),
         ("!!float", _) => match number(text, rules)? {
             Value::Int(value) => Some(Value::Float(value as f64)),

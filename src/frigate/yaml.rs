@@ -15,7 +15,7 @@
 //! Known limits, all of them rare enough to live with: tabs between a key and its value are taken
 //! (ruamel refuses them); a plain text that begins or ends with a colon is refused inside `[]` and
 //! `{}` (ruamel takes it); `!!str` on the line above its value is not seen; numbers beyond 64 bits
-//! lose digits.
+//! lose digits; `.5e3` (a text to ruamel) and, under YAML 1.1, `0o7` are numbers.
 //!
 //! What is read is bounded, in size and so in time: [`MAX_BYTES`] of text, [`MAX_VALUES`] values once
 //! aliases are written out, [`MAX_OPEN`] open brackets, and `serde_yaml`'s own 128 levels.

@@ -325,6 +325,9 @@ impl Worker {
         if let (ResponseStatus::Error, Some(refusal)) = (response.status, &response.error) {
             warn!(verb = reply_to.verb, code = ?refusal.code, "refused: {}", refusal.message);
         }
+        for warning in response.data.iter().flat_map(|data| &data.warnings) {
+            warn!(verb = reply_to.verb, "{warning}");
+        }
         let topic =
             reply_to.response_topic.unwrap_or_else(|| state.policy.topics.response(&reply_to.verb));
         self.outbox.say(topic, json(response), reply_to.correlation);

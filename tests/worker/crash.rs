@@ -71,7 +71,9 @@ fn killed_while_the_clip_is_made_the_same_job_begins_again() {
     let slow = slow_ffmpeg(&house);
     let worker = house.worker(&["--clip-engine", "ffmpeg", "--ffmpeg", &slow]);
     let mut bus = house.bus();
-    let started = bus.ask("start", start(&house));
+    let mut request = start(&house);
+    request["overrides"] = json!({"detect": {"fps": 9}});
+    let started = bus.ask("start", request);
     bus.wait_topic("job_state", |job| {
         job["debug_replay"]["results"]["progress_percent"].as_f64() > Some(0.0)
     });
@@ -89,6 +91,9 @@ fn killed_while_the_clip_is_made_the_same_job_begins_again() {
     let live = bus.wait_phase("live");
     assert_eq!(live["job_id"], started["data"]["job_id"]);
     bus.catch_up();
+    let add = house.bus().retained()[&format!("{BASE}/config/cameras/_replay_front/add")].clone();
+    let add: serde_json::Value = serde_json::from_str(&add).unwrap();
+    assert_eq!(add["config"]["detect"]["fps"], 9, "the overrides are part of the session");
     assert!(bus.heard.iter().any(|m| m.payload.contains(r#""event_type":"resumed""#)));
     house.check();
 }

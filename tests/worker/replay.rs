@@ -190,6 +190,24 @@ fn a_session_stops_by_itself() {
 }
 
 #[test]
+fn surprises_are_told_in_the_response_the_session_and_the_log() {
+    let house = House::new();
+    let worker = house.worker(&[]);
+    let mut bus = house.bus();
+    let mut request = minute(&house);
+    request["overrides"] = json!({"objects": {"track": ["person", "unicorn"]}});
+    let response = bus.ask("start", request);
+    let warning =
+        "overrides.objects.track: \"unicorn\" is left out: the detection model does not know it";
+    assert_eq!(response["data"]["warnings"], json!([warning]), "{response}");
+    assert_eq!(bus.wait_phase("live")["warnings"], json!([warning]));
+    let log = worker.log();
+    let lines = log.lines().filter(|line| line.contains("WARN") && line.contains("unicorn"));
+    assert_eq!(lines.count(), 1, "{log}");
+    house.check();
+}
+
+#[test]
 fn overrides_change_the_replay_and_are_kept() {
     let house = House::new();
     let _worker = house.worker(&[]);
