@@ -1,10 +1,19 @@
 # What people run. `make test` needs cargo, gcc and apt; it installs the rest.
 
-.PHONY: test tools lint bench demo schemas
+.PHONY: test test-home-assistant tools lint bench demo schemas
 
 # The one test command.
 test: tools
 	cargo test --locked --all-features
+
+# The device, the blueprints, the scripts and the dashboard in a real Home Assistant, which is installed
+# the first time (about two minutes). Needs root, for a Debian of its own in a folder.
+HOME_ASSISTANT ?= $(HOME)/.cache/frigate-replay/home-assistant
+test-home-assistant: tools
+	cargo build --locked
+	sh tests/home-assistant/install.sh $(HOME_ASSISTANT)
+	python3 tests/home-assistant/test.py --installed $(HOME_ASSISTANT) \
+		--binary "$${CARGO_TARGET_DIR:-target}/debug/frigate-replay" $(ARGS)
 
 # Mosquitto and ffmpeg, where they are missing. The package's own broker is not started.
 tools:

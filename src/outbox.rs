@@ -79,6 +79,11 @@ impl Outbox {
         self.remembered.insert(topic);
     }
 
+    /// A reader needs `topic` once more, as if this connection had not been given it.
+    pub fn give_again(&mut self, topic: &str) {
+        self.given.remove(topic);
+    }
+
     /// The broker has cleared `topic`. Gives whether it can be forgotten on disk as well.
     pub fn cleared(&mut self, topic: &str) -> bool {
         self.given.get(topic) == Some(&None) && self.remembered.remove(topic)
@@ -226,6 +231,17 @@ mod tests {
         outbox.lost();
         outbox.connected(None);
         assert_eq!(shown(&mut outbox, &view), ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn a_topic_is_given_again_to_who_comes_anew() {
+        let mut outbox = Outbox::default();
+        outbox.connected(None);
+        let view = [kept("a", "1"), kept("b", "2")];
+        shown(&mut outbox, &view);
+        outbox.give_again("b");
+        outbox.give_again("c");
+        assert_eq!(shown(&mut outbox, &view), ["b=2"]);
     }
 
     #[test]

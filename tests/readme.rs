@@ -25,7 +25,7 @@ fn every_topic_is_in_the_table() {
         let row = README.lines().find(|line| line.starts_with(&format!("| `{topic}` |")));
         let row = row.unwrap_or_else(|| panic!("{topic} is not in the README"));
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let is_request = topic.contains("/request/");
+        let is_request = topic.contains("/request/") || topic.ends_with("/set");
         assert_eq!(cells[2], if is_request { "in" } else { "out" }, "{row}");
         assert_eq!(cells[3] == "yes", message.retained, "{row}");
     }

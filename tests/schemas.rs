@@ -48,7 +48,16 @@ fn a_schema_refuses_what_its_type_does_not_have() {
     for message in all() {
         let schema = jsonschema::draft202012::new(&message.schema).unwrap();
         let mut example = message.schema["examples"][0].clone();
+        if !example.is_object() {
+            // A single value has no fields; something else than it is no such value.
+            assert!(!schema.is_valid(&example_of_another_kind(&example)), "{}", message.name);
+            continue;
+        }
         example["something_else"] = true.into();
         assert!(!schema.is_valid(&example), "{} takes unknown fields", message.name);
     }
+}
+
+fn example_of_another_kind(value: &serde_json::Value) -> serde_json::Value {
+    if value.is_string() { 5.into() } else { "five".into() }
 }

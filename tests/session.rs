@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use frigate_replay::outbox::Outbox;
 use frigate_replay::session::*;
+use frigate_replay::wire::form::{Control, FormChange};
 use frigate_replay::wire::messages::{JobStatus, ResponseStatus, SessionMessage, SettingsSource};
 use frigate_replay::wire::requests::{Code, Refusal, Request, Span, Transaction, Verb};
 use frigate_replay::wire::topics::{Inbound, Topics, Update};
@@ -26,6 +27,10 @@ enum Order {
     },
     Export,
     Stop,
+    /// The form is operated.
+    Form(FormChange),
+    /// Home Assistant starts and is given its device again.
+    HomeAssistant,
     /// What is under way in the world goes on by one piece.
     Go,
     /// Everything that is under way comes to its end.
@@ -72,7 +77,10 @@ struct World {
 
 fn policy() -> Policy {
     Policy {
-        topics: Topics::new("frigate_replay", "test").unwrap(),
+        topics: Topics::new("frigate_replay", "test")
+            .unwrap()
+            .with_discovery("homeassistant")
+            .unwrap(),
         max_session_s: 43_200.0,
         max_range_s: 86_400.0,
         frigate_url: None,
@@ -140,7 +148,8 @@ impl World {
         let clip_gone = record.session.as_ref().is_some_and(|session| {
             session.stage == Stage::Live && !self.traces.contains(&session.replay_camera())
         });
-        let step = recover(policy(), record, Ok(vec![]), clip_gone, self.time());
+        let cameras = Ok(vec![camera("front"), camera("yard")]);
+        let step = recover(policy(), record, cameras, clip_gone, self.time());
         self.carry_out(step)?;
         self.connect()
     }
@@ -298,6 +307,11 @@ impl World {
                 self.ask(Verb::StartFromExport, Ok(request), None)
             }
             Order::Stop => self.ask(Verb::Stop, Ok(Request::Stop { job_id: None }), None),
+            Order::Form(change) => self.ask(Verb::Start, Ok(Request::Form(change.clone())), None),
+            Order::HomeAssistant => {
+                self.outbox.give_again(&self.state.policy.topics.discovery().unwrap());
+                self.happen(Event::HomeAssistant)
+            }
             Order::Go => match self.under_way.pop_front() {
                 Some(event) => self.happen(event),
                 None => Ok(()),
@@ -517,6 +531,52 @@ fn each_request_is_answered_by_what_the_one_before_it_led_to() {
 }
 
 #[test]
+fn what_is_chosen_in_the_form_is_replayed_and_survives() {
+    let chosen = |name| Order::Form(FormChange::Camera(camera(name)));
+    let press = || Order::Form(FormChange::Replay);
+    let topics = policy().topics;
+    let shown = |world: &World| {
+        [Control::Camera, Control::Minutes].map(|c| world.broker[&topics.form(c)].clone())
+    };
+    let mut world = World::new();
+    assert_eq!(shown(&world), ["\"front\"", "10"]);
+    world.run(&[chosen("yard"), Order::Form(FormChange::Minutes(3))]).unwrap();
+    assert!(world.replies.is_empty(), "what is shown is the answer");
+    world.run(&[Order::Kill, Order::Settle]).unwrap();
+    assert_eq!(shown(&world), ["\"yard\"", "3"]);
+    world.run(&[chosen("missing")]).unwrap();
+    assert_eq!(last(&world).1, Some(Code::UnknownCamera));
+    world.run(&[Order::Form(FormChange::Minutes(1441))]).unwrap();
+    assert_eq!(last(&world).1, Some(Code::InvalidRange));
+    assert_eq!(shown(&world), ["\"yard\"", "3"]);
+    // A choice that comes while a start is looked into is the next one's.
+    world.run(&[press(), chosen("front"), Order::Settle]).unwrap();
+    let session = world.session();
+    assert_eq!(session.source_camera, Some(camera("yard")));
+    assert_eq!(session.end_time.unwrap().since(session.start_time.unwrap()), 180.0);
+    assert_eq!(shown(&world), ["\"front\"", "3"]);
+    world.run(&[press()]).unwrap();
+    assert_eq!(last(&world).1, Some(Code::AlreadyActive));
+    world.calm();
+}
+
+#[test]
+fn a_form_without_a_camera_says_why() {
+    for (cameras, word) in [(Ok(vec![]), "none"), (Err("config.yml: line 3".to_owned()), "line 3")]
+    {
+        let mut world = World::new();
+        world.happen(Event::Cameras(cameras)).unwrap();
+        assert_eq!(world.broker[&policy().topics.form(Control::Camera)], "null");
+        world.run(&[Order::Form(FormChange::Replay)]).unwrap();
+        let refusal = world.replies.last().unwrap().error.clone().unwrap();
+        assert_eq!(refusal.code, Code::Unavailable);
+        assert!(refusal.message.contains(word), "{}", refusal.message);
+        world.run(&[Order::Form(FormChange::Camera(camera("front")))]).unwrap();
+        assert_eq!(last(&world).1, Some(Code::Unavailable));
+    }
+}
+
+#[test]
 fn the_same_request_again_has_one_effect() {
     let again = || Order::Start { camera: "front", transaction: Some(7) };
     let mut world = world_after(&[again(), again(), Order::Settle, again()]);
@@ -636,7 +696,10 @@ fn a_retained_request_is_refused_and_cleared() {
 /// Cuts the world after every single act of a whole life, starts it again, and looks.
 #[test]
 fn the_crash_matrix() {
-    let lives: [&[Order]; 6] = [
+    let chosen = Order::Form(FormChange::Camera(camera("yard")));
+    let press = Order::Form(FormChange::Replay);
+    let lives: [&[Order]; 7] = [
+        &[chosen, press, Order::Settle, Order::HomeAssistant, Order::Stop, Order::Settle],
         &[START, Order::Settle, Order::Stop, Order::Settle],
         &[START, Order::Go, Order::Go, Order::Stop, Order::Settle],
         &[START, Order::Go, Order::FailJob, Order::Settle],
@@ -681,6 +744,14 @@ fn orders() -> impl Strategy<Value = Vec<(Order, Option<usize>)>> {
         4 => (prop_oneof![Just("front"), Just("yard"), Just("missing")], proptest::option::of(0..3u32))
             .prop_map(|(camera, transaction)| Order::Start { camera, transaction }),
         1 => Just(Order::Export),
+        1 => prop_oneof![
+            Just(FormChange::Camera(camera("yard"))),
+            Just(FormChange::Camera(camera("missing"))),
+            (0..2000u32).prop_map(FormChange::Minutes),
+            Just(FormChange::Replay),
+        ]
+        .prop_map(Order::Form),
+        1 => Just(Order::HomeAssistant),
         3 => Just(Order::Stop),
         6 => Just(Order::Go),
         2 => Just(Order::Settle),

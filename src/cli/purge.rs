@@ -46,6 +46,7 @@ async fn clear_topics(settings: &Settings, store: &Store) -> Result<usize, Failu
         Client::connect(&settings.bus, &settings.topics).await.map_err(Failure::new)?;
     let below = format!("{}/#", settings.topics.base());
     let mut topics = store.topics().map_err(Failure::new)?;
+    topics.extend(settings.topics.discovery());
     topics.extend(client.retained(&below).await.map_err(Failure::new)?);
     let topics: Vec<String> = topics.into_iter().collect();
     let refused = client.clear(&topics).await.map_err(Failure::new)?;

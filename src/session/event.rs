@@ -80,6 +80,8 @@ pub enum Event {
     Cameras(Cameras),
     /// A deed at the running Frigate has ended.
     Frigate(Deed, Done),
+    /// Home Assistant has started; what it must be told is given to it again.
+    HomeAssistant,
     /// The time of [`State::wake_at`](super::State::wake_at) has come.
     Wake,
     /// The watchdog's round.

@@ -18,6 +18,7 @@
 //! No clock, file, random number or log: times, ids and facts come in with the events.
 
 mod event;
+mod form;
 mod link;
 mod record;
 mod state;
@@ -28,6 +29,7 @@ pub use event::{
     Cameras, Effect, Event, Found, JobOrder, JobReport, LookUp, LookUpRequest, Receipt, ReplyTo,
     RequestEvent,
 };
+pub use form::Form;
 pub use link::{CHANGE_GAP_S, Deed, Done, LinkNow, LinkRecord, Placed, Seen, Way};
 pub use record::{Record, recover};
 pub use state::{

@@ -9,6 +9,7 @@ use crate::wire::messages::{CameraRemove, FinishedJob, Happening, Job, Response}
 use crate::words::{ReplayCamera, UnixTime};
 
 use super::event::Cameras;
+use super::form::Form;
 use super::link::LinkRecord;
 use super::state::{Ending, MAX_ATTEMPTS, Policy, Stage, State};
 use super::step::{Step, Turn};
@@ -30,6 +31,8 @@ pub struct Record {
     pub last_response: Option<Response>,
     /// What we put into the running Frigate.
     pub link: LinkRecord,
+    /// What is chosen in the form.
+    pub form: Form,
 }
 
 /// What a removal's part of a record begins with; the camera's name follows.
@@ -45,6 +48,7 @@ impl Record {
         put(&mut parts, "history", &self.history);
         put(&mut parts, "last_response", &self.last_response);
         put(&mut parts, "link", &self.link);
+        put(&mut parts, "form", &self.form);
         if let Some(session) = &self.session {
             // The config of the camera is as large as the rest together: a part of its own.
             let mut session = session.clone();
@@ -69,6 +73,7 @@ impl Record {
             history: get(parts, "history", &mut unreadable).unwrap_or_default(),
             last_response: get(parts, "last_response", &mut unreadable).flatten(),
             link: get(parts, "link", &mut unreadable).unwrap_or_default(),
+            form: get(parts, "form", &mut unreadable).unwrap_or_default(),
             removed: BTreeMap::new(),
         };
         if let Some(session) = &mut record.session {
@@ -125,7 +130,8 @@ pub fn recover(
     clip_gone: bool,
     now: UnixTime,
 ) -> Step {
-    let mut turn = Turn::new(State { cameras, ..State::of(policy, record) }, now);
+    let state = State { cameras, worker_started_at: now, ..State::of(policy, record) };
+    let mut turn = Turn::new(state, now);
     match turn.state.record.session.as_ref().map(|s| (&s.stage, s.attempts)) {
         None => turn.sweep(),
         Some((Stage::Live, _)) if clip_gone => {

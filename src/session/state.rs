@@ -77,6 +77,8 @@ pub struct State {
     pub claim: Option<Claim>,
     /// Requests that came while one was looked into, in their order.
     pub waiting: VecDeque<RequestEvent>,
+    /// When the worker started.
+    pub worker_started_at: UnixTime,
     /// The cameras that can be replayed.
     pub cameras: Cameras,
     /// What is known of the running Frigate.

@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 
+use crate::wire::discovery::{self, Device};
+use crate::wire::form::{Control, FormCamera, FormMinutes};
 use crate::wire::messages::{
     CameraAdd, HistoryMessage, InfoMessage, JobResults, JobStateMessage, Limits, SCHEMA_VERSION,
     SessionMessage,
@@ -15,6 +17,9 @@ use crate::wire::topics::Update;
 use crate::words::UnixTime;
 
 use super::state::{MAX_WAITING, Session, Stage, State};
+
+/// The worker's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a retained topic must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,12 @@ pub fn view(state: &State) -> Vec<Retained> {
         view.push(kept(topics.last_response(), response));
     }
     view.push(kept(topics.info(), &info(state)));
+    if let Some(topic) = topics.discovery() {
+        view.push(kept(topic, &discovery::payload(&device(state))));
+    }
+    let camera = FormCamera(state.form_camera().cloned());
+    view.push(kept(topics.form(Control::Camera), &camera));
+    view.push(kept(topics.form(Control::Minutes), &FormMinutes(state.form_minutes())));
     view.push(Retained {
         topic: topics.available(),
         payload: Some("online".to_owned()),
@@ -122,10 +133,21 @@ fn session_message(state: &State) -> SessionMessage {
         segments: clip.map(|clip| clip.segments),
         footage_seconds: clip.map(|clip| clip.footage_s),
         gaps: clip.map(|clip| clip.gaps),
+        clip_bytes: clip.map(|clip| clip.bytes),
         settings_source: Some(session.settings_source),
         overridden: Some(session.overrides.is_some()),
         link: Some(state.link_state(session)),
         warnings: Some(warnings),
+    }
+}
+
+fn device(state: &State) -> Device<'_> {
+    Device {
+        topics: &state.policy.topics,
+        version: VERSION,
+        cameras: state.form_cameras(),
+        minutes_max: state.policy.minutes_max(),
+        frigate_url: state.policy.frigate_url.as_deref(),
     }
 }
 
@@ -136,7 +158,8 @@ fn info(state: &State) -> InfoMessage {
         Err(error) => (Vec::new(), Some(error.clone())),
     };
     InfoMessage {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
+        worker_started_at: state.worker_started_at,
         schema_version: SCHEMA_VERSION,
         instance: policy.topics.instance().to_owned(),
         cameras,

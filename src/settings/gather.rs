@@ -25,9 +25,10 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// The first who sets a value has it: the sources are asked in their order. An empty text sets
-    /// nothing, for that is what an unset variable of a compose file gives.
+    /// nothing, for that is what an unset variable of a compose file gives, unless it is a value of
+    /// its own.
     fn add(&mut self, setting: &'static Setting, value: &str, source: Source) {
-        if !value.is_empty() {
+        if !value.is_empty() || setting.may_be_empty {
             self.values.entry(setting.name).or_insert_with(|| (value.to_owned(), source));
         }
     }
@@ -182,13 +183,17 @@ impl Gathered {
         self.check_replay_dir(&media, &replay_dir)?;
         let prefix = self.text("topic_prefix", "frigate_replay");
         let instance = self.text("instance", "frigate");
-        let topics = Topics::new(&prefix, &instance).map_err(|error| {
-            let at_fault = match error {
-                TopicError::Prefix(_) => "topic_prefix",
-                TopicError::Instance(_) => "instance",
-            };
-            self.wrong(at_fault, error)
-        })?;
+        let discovery = self.text("discovery_prefix", "homeassistant");
+        let topics = Topics::new(&prefix, &instance)
+            .and_then(|topics| topics.with_discovery(&discovery))
+            .map_err(|error| {
+                let at_fault = match error {
+                    TopicError::Prefix(_) => "topic_prefix",
+                    TopicError::Discovery(_) => "discovery_prefix",
+                    TopicError::Instance(_) => "instance",
+                };
+                self.wrong(at_fault, error)
+            })?;
         let settings = Settings {
             database: self.path("database", frigate_config.with_file_name("frigate.db")),
             frigate_config,

@@ -15,6 +15,8 @@ pub struct Setting {
     pub default: &'static str,
     /// Whether its value must never be shown.
     pub secret: bool,
+    /// Whether an empty text is a value of its own and not the same as none.
+    pub may_be_empty: bool,
 }
 
 const fn setting(
@@ -23,7 +25,7 @@ const fn setting(
     help: &'static str,
     default: &'static str,
 ) -> Setting {
-    Setting { name, value, help, default, secret: false }
+    Setting { name, value, help, default, secret: false, may_be_empty: false }
 }
 
 /// All settings, in the order in which they are shown.
@@ -63,6 +65,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "Password at the broker; better in a file",
         default: "mqtt.password of Frigate's config",
         secret: true,
+        may_be_empty: false,
     },
     setting("mqtt_password_file", "FILE", "File that holds the password", "none"),
     setting(
@@ -91,6 +94,14 @@ pub const SETTINGS: &[Setting] = &[
         "The level below the prefix: one for each Frigate",
         "mqtt.client_id of Frigate's config, else frigate",
     ),
+    Setting {
+        name: "discovery_prefix",
+        value: "TOPIC",
+        help: "Where Home Assistant looks for devices; empty: it is told of none",
+        default: "homeassistant",
+        secret: false,
+        may_be_empty: true,
+    },
     setting("max_session", "TIME", "How long a session may last, such as 12h", "12h"),
     setting(
         "watchdog_interval",

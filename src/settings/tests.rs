@@ -31,6 +31,24 @@ fn the_defaults_work_without_anything() {
 }
 
 #[test]
+fn discovery_is_on_unless_its_prefix_is_empty() {
+    let device = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
+        settle(flags, variables).unwrap().topics.discovery()
+    };
+    let usual = "homeassistant/device/frigate_replay_frigate/config";
+    assert_eq!(device(&[], &[]).as_deref(), Some(usual));
+    assert_eq!(device(&[("discovery_prefix", "")], &[]), None);
+    assert_eq!(device(&[], &[("FRIGATE_REPLAY_DISCOVERY_PREFIX", "")]), None);
+    let other = device(&[("discovery_prefix", "ha")], &[("FRIGATE_REPLAY_DISCOVERY_PREFIX", "")]);
+    assert_eq!(other.as_deref(), Some("ha/device/frigate_replay_frigate/config"));
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("settings.yml");
+    fs::write(&file, "discovery_prefix: \"\"\n").unwrap();
+    assert_eq!(device(&[("settings", file.to_str().unwrap())], &[]), None);
+    assert!(problem(&[("discovery_prefix", "home/#")]).contains("discovery_prefix"));
+}
+
+#[test]
 fn a_flag_beats_a_variable_beats_the_file() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("settings.yml");

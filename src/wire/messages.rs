@@ -122,6 +122,8 @@ pub struct SessionMessage {
     pub footage_seconds: Option<f64>,
     /// How many gaps between recordings the clip skips.
     pub gaps: Option<u32>,
+    /// How large the clip is, bytes.
+    pub clip_bytes: Option<u64>,
     /// Where the settings came from.
     pub settings_source: Option<SettingsSource>,
     /// Whether the request brought overrides.
@@ -186,6 +188,17 @@ pub enum JobStatus {
     Cancelled,
 }
 
+impl JobStatus {
+    /// All of them.
+    pub const ALL: [JobStatus; 5] = [
+        JobStatus::Queued,
+        JobStatus::Running,
+        JobStatus::Success,
+        JobStatus::Failed,
+        JobStatus::Cancelled,
+    ];
+}
+
 /// What a running job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -194,6 +207,11 @@ pub enum JobStep {
     PreparingClip,
     /// Adding the camera.
     StartingCamera,
+}
+
+impl JobStep {
+    /// All of them.
+    pub const ALL: [JobStep; 2] = [JobStep::PreparingClip, JobStep::StartingCamera];
 }
 
 /// `debug_replay`: always this text.
@@ -341,6 +359,21 @@ pub enum Happening {
     StaleRemoved,
 }
 
+impl Happening {
+    /// All of them.
+    pub const ALL: [Happening; 9] = [
+        Happening::Started,
+        Happening::Resumed,
+        Happening::ClipReady,
+        Happening::Live,
+        Happening::Stopped,
+        Happening::TimedOut,
+        Happening::Failed,
+        Happening::Refused,
+        Happening::StaleRemoved,
+    ];
+}
+
 /// `B/event`: one message for each thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -414,6 +447,8 @@ pub struct Limits {
 pub struct InfoMessage {
     /// The worker's version.
     pub version: String,
+    /// When the worker started, unix seconds.
+    pub worker_started_at: UnixTime,
     /// The contract's version.
     pub schema_version: u32,
     /// The instance's name.

@@ -4,6 +4,8 @@
 //! Schemas of `schemas/` are generated from the same types by [`schemas`]. Nothing here knows a
 //! broker, and nothing is built from a name that was not checked.
 
+pub mod discovery;
+pub mod form;
 pub mod messages;
 pub mod requests;
 pub mod schemas;

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 
 use crate::words::{CameraName, TimeRange, UnixTime};
 
+use super::form::FormChange;
+
 /// Largest request taken, in bytes. A start with overrides of every section is below 8 KiB.
 pub const REQUEST_MAX_BYTES: usize = 64 * 1024;
 
@@ -346,6 +348,8 @@ pub enum Request {
         /// Only if it is this job's.
         job_id: Option<String>,
     },
+    /// The form is operated.
+    Form(FormChange),
 }
 
 /// A payload, read: the transaction is known even where the rest is refused.
@@ -357,15 +361,19 @@ pub struct Parsed {
     pub request: Result<Request, Refusal>,
 }
 
+impl Parsed {
+    /// A payload that was not even read.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self { transaction: None, request: Err(refusal) }
+    }
+}
+
 /// Reads the payload of a command topic.
 pub fn parse(verb: Verb, payload: &[u8]) -> Parsed {
     let value = match json_of(verb, payload) {
         Ok(value) => value,
         Err(message) => {
-            return Parsed {
-                transaction: None,
-                request: Err(Refusal::new(Code::InvalidRequest, message)),
-            };
+            return Parsed::refused(Refusal::new(Code::InvalidRequest, message));
         }
     };
     let transaction = value.get("transaction").and_then(|value| Transaction::new(value.clone()));
@@ -416,7 +424,7 @@ fn json_of(verb: Verb, payload: &[u8]) -> Result<Value, String> {
 }
 
 /// Home Assistant renders a template's dictionary in Python's way: single quotes, `None`, `True`.
-fn looks_like_python(text: &str) -> bool {
+pub(super) fn looks_like_python(text: &str) -> bool {
     let start = text.trim_start();
     start.starts_with("{'") || (start.starts_with('{') && start.contains("': "))
 }

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
+use super::form::{FormCamera, FormCameraSet, FormMinutes, FormMinutesSet, FormReplaySet};
 use super::messages::{
     CameraAdd, CameraRemove, EventMessage, HistoryMessage, InfoMessage, JobStateMessage, Response,
     SessionMessage,
@@ -48,6 +49,19 @@ pub fn all(camera_config: &CameraConfigSchema) -> Vec<MessageSchema> {
             false,
             vec![json!({}), json!({"job_id": "k3v9x0q2m7ab"})],
         ),
+        message::<FormCameraSet>(
+            "form-camera-set",
+            "B/form/camera/set",
+            false,
+            vec![json!("front")],
+        ),
+        message::<FormMinutesSet>("form-minutes-set", "B/form/minutes/set", false, vec![json!(10)]),
+        message::<FormReplaySet>(
+            "form-replay-set",
+            "B/form/replay/set",
+            false,
+            vec![json!({}), json!({"transaction": "from-the-wall-panel"})],
+        ),
         message::<Response>("response", "B/response/<verb>", false, response_examples()),
         message::<SessionMessage>("session", "B/session", true, session_examples()),
         message::<JobStateMessage>("job_state", "B/job_state", true, job_examples()),
@@ -64,6 +78,8 @@ pub fn all(camera_config: &CameraConfigSchema) -> Vec<MessageSchema> {
         message::<EventMessage>("event", "B/event", false, event_examples()),
         message::<HistoryMessage>("history", "B/history", true, history_examples()),
         message::<InfoMessage>("info", "B/info", true, info_examples()),
+        message::<FormCamera>("form-camera", "B/form/camera", true, vec![json!("front")]),
+        message::<FormMinutes>("form-minutes", "B/form/minutes", true, vec![json!(10)]),
     ]
 }
 
@@ -132,7 +148,7 @@ fn session_examples() -> Vec<Value> {
             "job_id": "k3v9x0q2m7ab", "phase": "live",
             "clip_path": "/media/frigate/frigate-replay/_replay_front.mp4",
             "session_started_at": 1767226300.0, "auto_stop_at": 1767269500.0,
-            "segments": 60, "footage_seconds": 600.2, "gaps": 0,
+            "segments": 60, "footage_seconds": 600.2, "gaps": 0, "clip_bytes": 52_428_800,
             "settings_source": "config_file", "overridden": false, "link": "added", "warnings": [],
         }),
         inactive,
@@ -179,7 +195,7 @@ fn history_examples() -> Vec<Value> {
 
 fn info_examples() -> Vec<Value> {
     vec![json!({
-        "version": "0.1.0", "schema_version": 1, "instance": "frigate",
+        "version": "0.1.0", "worker_started_at": 1767220000.0, "schema_version": 1, "instance": "frigate",
         "cameras": ["front", "yard"],
         "verbs": {
             "start": "frigate_replay/frigate/request/start",

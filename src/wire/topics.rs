@@ -5,6 +5,7 @@
 
 use crate::words::ReplayCamera;
 
+use super::form::Control;
 use super::requests::Verb;
 
 /// Where every topic of one worker begins: `<prefix>/<instance>`.
@@ -12,6 +13,8 @@ use super::requests::Verb;
 pub struct Topics {
     base: String,
     instance: String,
+    /// Where Home Assistant looks for devices, if they are to be told.
+    discovery_prefix: Option<String>,
 }
 
 /// Why a prefix or an instance name cannot begin a topic.
@@ -22,6 +25,12 @@ pub enum TopicError {
         "topic prefix {0:?} must be one or more levels of letters, digits, _ - or ., joined by /"
     )]
     Prefix(String),
+    /// The prefix of Home Assistant's discovery is not a plain topic.
+    #[error(
+        "discovery prefix {0:?} must be one or more levels of letters, digits, _ - or ., joined by /; \
+         empty turns discovery off"
+    )]
+    Discovery(String),
     /// The instance is not one plain level.
     #[error("instance {0:?} must be letters, digits, _ and -, at most 64")]
     Instance(String),
@@ -45,6 +54,12 @@ pub enum Inbound {
     UnknownRequest(String),
     /// The worker's own echo, by which it knows that requests can reach it.
     Sync,
+    /// A control of the form.
+    Form(Control),
+    /// A command below `form/` for no control that there is; the text is safe to show.
+    UnknownForm(String),
+    /// Home Assistant says that it has started, or that it ends.
+    HomeAssistant,
     /// A camera update of a replay camera: our own, or one of a lost past.
     Camera(ReplayCamera, Update),
 }
@@ -52,13 +67,26 @@ pub enum Inbound {
 impl Topics {
     /// Checks both names. `prefix` may have several levels, `instance` is one.
     pub fn new(prefix: &str, instance: &str) -> Result<Self, TopicError> {
-        if prefix.len() > 128 || !prefix.split('/').all(|level| is_plain(level, "_-.")) {
+        if !is_plain_topic(prefix) {
             return Err(TopicError::Prefix(prefix.to_owned()));
         }
         if instance.len() > 64 || !is_plain(instance, "_-") {
             return Err(TopicError::Instance(instance.to_owned()));
         }
-        Ok(Self { base: format!("{prefix}/{instance}"), instance: instance.to_owned() })
+        Ok(Self {
+            base: format!("{prefix}/{instance}"),
+            instance: instance.to_owned(),
+            discovery_prefix: None,
+        })
+    }
+
+    /// The same with Home Assistant told of the device below `prefix`; an empty one tells nobody.
+    pub fn with_discovery(self, prefix: &str) -> Result<Self, TopicError> {
+        if !prefix.is_empty() && !is_plain_topic(prefix) {
+            return Err(TopicError::Discovery(prefix.to_owned()));
+        }
+        let discovery_prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
+        Ok(Self { discovery_prefix, ..self })
     }
 
     /// The instance's name.
@@ -106,6 +134,33 @@ impl Topics {
         format!("{}/event", self.base)
     }
 
+    /// `B/form/<control>`, retained: what is chosen.
+    pub fn form(&self, control: Control) -> String {
+        format!("{}/form/{}", self.base, control.as_str())
+    }
+
+    /// `B/form/<control>/set`: where a choice is sent.
+    pub fn form_set(&self, control: Control) -> String {
+        format!("{}/set", self.form(control))
+    }
+
+    /// The device in Home Assistant, as its id and as that level of the discovery topic.
+    pub fn device_id(&self) -> String {
+        format!("frigate_replay_{}", self.instance)
+    }
+
+    /// `<discovery prefix>/device/frigate_replay_<instance>/config`, retained; `None` if Home
+    /// Assistant is not to be told.
+    pub fn discovery(&self) -> Option<String> {
+        let prefix = self.discovery_prefix.as_ref()?;
+        Some(format!("{prefix}/device/{}/config", self.device_id()))
+    }
+
+    /// `<discovery prefix>/status`: where Home Assistant says that it has started.
+    pub fn home_assistant(&self) -> Option<String> {
+        self.discovery_prefix.as_ref().map(|prefix| format!("{prefix}/status"))
+    }
+
     /// `B/config/cameras/<camera>/add` or `/remove`, retained.
     pub fn camera(&self, camera: &ReplayCamera, update: Update) -> String {
         let update = match update {
@@ -135,6 +190,11 @@ impl Topics {
         format!("{}/request/+", self.base)
     }
 
+    /// The filter of all commands of the form.
+    pub fn form_filter(&self) -> String {
+        format!("{}/form/+/set", self.base)
+    }
+
     /// The filter of all camera updates.
     pub fn cameras_filter(&self) -> String {
         format!("{}/config/cameras/+/+", self.base)
@@ -153,6 +213,9 @@ impl Topics {
 
     /// What `topic` means, `None` if it is not ours to read.
     pub fn parse(&self, topic: &str) -> Option<Inbound> {
+        if self.home_assistant().as_deref() == Some(topic) {
+            return Some(Inbound::HomeAssistant);
+        }
         let rest = topic.strip_prefix(self.base.as_str())?.strip_prefix('/')?;
         let mut levels = rest.split('/');
         match (levels.next()?, levels.next(), levels.next(), levels.next()) {
@@ -161,6 +224,11 @@ impl Topics {
                 Some(verb) => Some(Inbound::Request(verb)),
                 None => (verb.len() <= 32 && is_plain(verb, "_-"))
                     .then(|| Inbound::UnknownRequest(verb.to_owned())),
+            },
+            ("form", Some(control), Some("set"), None) => match Control::parse(control) {
+                Some(control) => Some(Inbound::Form(control)),
+                None => (control.len() <= 32 && is_plain(control, "_-"))
+                    .then(|| Inbound::UnknownForm(control.to_owned())),
             },
             ("config", Some("cameras"), Some(camera), Some(update)) => {
                 let update = match (update, levels.next()) {
@@ -176,6 +244,10 @@ impl Topics {
     }
 }
 
+fn is_plain_topic(text: &str) -> bool {
+    text.len() <= 128 && text.split('/').all(|level| is_plain(level, "_-."))
+}
+
 fn is_plain(text: &str, also: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
@@ -186,7 +258,7 @@ mod tests {
     use crate::words::CameraName;
 
     fn topics() -> Topics {
-        Topics::new("frigate_replay", "frigate").unwrap()
+        Topics::new("frigate_replay", "frigate").unwrap().with_discovery("homeassistant").unwrap()
     }
 
     fn replay(name: &str) -> ReplayCamera {
@@ -203,6 +275,14 @@ mod tests {
             let topic = t.camera(&replay("front"), update);
             assert_eq!(t.parse(&topic), Some(Inbound::Camera(replay("front"), update)));
         }
+        for control in Control::ALL {
+            assert_eq!(t.parse(&t.form_set(control)), Some(Inbound::Form(control)));
+        }
+        assert_eq!(t.parse(&t.home_assistant().unwrap()), Some(Inbound::HomeAssistant));
+        assert_eq!(
+            t.discovery().as_deref(),
+            Some("homeassistant/device/frigate_replay_frigate/config")
+        );
         assert_eq!(t.parse(&t.sync()), Some(Inbound::Sync));
         assert_eq!(
             t.camera(&replay("front"), Update::Add),
@@ -227,6 +307,10 @@ mod tests {
             "frigate_replay/frigate/config/cameras/_replay_front/update",
             "frigate_replay/frigate/config/cameras/_replay_front/add/x",
             "frigate/config/cameras/_replay_front/add",
+            "frigate_replay/frigate/form/camera",
+            "frigate_replay/frigate/form/camera/set/x",
+            "frigate_replay/frigate/form/ca mera/set",
+            "homeassistant/status/x",
         ] {
             assert_eq!(t.parse(foreign), None, "{foreign}");
         }
@@ -241,6 +325,12 @@ mod tests {
         for prefix in ["", "/", "a/", "/a", "a//b", "a/+", "#", "$SYS", "a b", "a\0"] {
             assert!(Topics::new(prefix, "x").is_err(), "{prefix:?}");
         }
+        for prefix in ["a/", "+", "homeassistant/#", "a b"] {
+            assert!(topics().with_discovery(prefix).is_err(), "{prefix:?}");
+        }
+        let silent = topics().with_discovery("").unwrap();
+        assert_eq!((silent.discovery(), silent.home_assistant()), (None, None));
+        assert_eq!(silent.parse("homeassistant/status"), None);
         for instance in ["", "a/b", "+", "#", "a.b", "ä"] {
             assert!(Topics::new("p", instance).is_err(), "{instance:?}");
         }

@@ -7,9 +7,10 @@ use tracing::{debug, warn};
 
 use crate::bus::{Acknowledgement, Message};
 use crate::session::{Event, Receipt, ReplyTo, RequestEvent, State, view};
+use crate::wire::form::{self, Control, FORM_VERB};
 use crate::wire::messages::CameraAdd;
 use crate::wire::requests::{self, Code, Parsed, Refusal, Verb};
-use crate::wire::topics::{Inbound, Update};
+use crate::wire::topics::{Inbound, Topics, Update};
 use crate::words::{JobId, ReplayCamera};
 
 use super::Worker;
@@ -46,9 +47,21 @@ impl Worker {
     pub(super) fn read(&mut self, mut message: Message, state: &State) -> Option<Event> {
         message.taken();
         let topics = &state.policy.topics;
-        let verb = match topics.parse(&message.topic) {
-            Some(Inbound::Request(verb)) => verb.as_str().to_owned(),
-            Some(Inbound::UnknownRequest(verb)) => verb,
+        let (verb, parsed) = match topics.parse(&message.topic) {
+            Some(Inbound::Request(verb)) => {
+                (verb.as_str().to_owned(), requests::parse(verb, &message.payload))
+            }
+            Some(Inbound::UnknownRequest(verb)) => {
+                let refusal = unknown_verb(&verb);
+                (verb, Parsed::refused(refusal))
+            }
+            Some(Inbound::Form(control)) => {
+                (control.verb().to_owned(), form::parse(control, &message.payload))
+            }
+            Some(Inbound::UnknownForm(control)) => {
+                (FORM_VERB.to_owned(), Parsed::refused(unknown_control(&control)))
+            }
+            Some(Inbound::HomeAssistant) => return self.greeted(message, topics),
             Some(Inbound::Camera(camera, update)) => {
                 let event = self.stored_camera(&message, &camera, update, state);
                 self.dismiss(message);
@@ -71,10 +84,6 @@ impl Worker {
             self.dismiss(message);
             return None;
         }
-        let parsed = match Verb::parse(&verb) {
-            Some(verb) => requests::parse(verb, &message.payload),
-            None => Parsed { transaction: None, request: Err(unknown_verb(&verb)) },
-        };
         let reply_to = ReplyTo {
             verb,
             transaction: parsed.transaction,
@@ -101,6 +110,20 @@ impl Worker {
             receipt,
             fresh_id: fresh_job_id(),
         }))
+    }
+
+    /// Home Assistant tells that it is there: it is given the device again. What it told before we
+    /// came needs no answer, for a new connection is given everything.
+    fn greeted(&mut self, message: Message, topics: &Topics) -> Option<Event> {
+        let has_started = !message.retain && message.payload == "online";
+        self.dismiss(message);
+        if !has_started {
+            return None;
+        }
+        if let Some(topic) = topics.discovery() {
+            self.outbox.give_again(&topic);
+        }
+        Some(Event::HomeAssistant)
     }
 
     fn dismiss(&mut self, message: Message) {
@@ -144,6 +167,12 @@ impl Worker {
 fn unknown_verb(verb: &str) -> Refusal {
     let known = Verb::ALL.map(Verb::as_str).join(", ");
     Refusal::new(Code::InvalidRequest, format!("there is no request {verb:?}; there are {known}"))
+}
+
+fn unknown_control(control: &str) -> Refusal {
+    let known = Control::ALL.map(Control::as_str).join(", ");
+    let message = format!("the form has no {control:?}; it has {known}");
+    Refusal::new(Code::InvalidRequest, message)
 }
 
 /// A new id. Should the system have no random numbers, all zeros are still a valid id, and a

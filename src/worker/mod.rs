@@ -37,7 +37,7 @@ use crate::wire::messages::{EventMessage, Happening, Response, ResponseStatus};
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use inbound::Receipts;
-use retained::RetainedSweep;
+use retained::{GREETING_TAG, RetainedSweep};
 
 /// How long a stop waits for the job, as Frigate does.
 const JOB_END_PATIENCE: Duration = Duration::from_secs(2);
@@ -254,6 +254,11 @@ impl Worker {
             }
             Signal::TakenOver => return Err(WorkerError::TakenOver(self.client_id.clone())),
             Signal::Message(message) => return Ok(self.read(message, state)),
+            Signal::Subscribed { tag: GREETING_TAG, result } => {
+                if let Err(reason) = result {
+                    warn!(reason, "the broker does not tell when Home Assistant starts");
+                }
+            }
             Signal::Subscribed { tag, result } => match result {
                 Ok(()) => self.retained.subscribed(tag, &mut self.outbox, &state.policy.topics),
                 Err(reason) => error!(reason, "the broker refuses the subscription to requests"),

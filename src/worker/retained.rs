@@ -24,6 +24,9 @@ const NONCE_PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds without a nonce before it is said that requests do not arrive. It goes on after that.
 const SILENT_ROUNDS: u32 = 3;
 
+/// The tag of the subscription to Home Assistant's greeting; rounds begin with 1.
+pub const GREETING_TAG: u64 = 0;
+
 /// A search for stale retained topics on the present connection.
 #[derive(Debug, Default)]
 pub struct RetainedSweep {
@@ -42,8 +45,14 @@ impl RetainedSweep {
         self.silent_rounds = 0;
         self.next_round();
         // A request that was published retained must be seen as such even when it comes live.
-        let requests = Filter { filter: topics.requests_filter(), keep_retain_flag: true };
-        bus.subscribe(&[requests, cameras(topics)], self.round);
+        let requests = [topics.requests_filter(), topics.form_filter()]
+            .map(|filter| Filter { filter, keep_retain_flag: true });
+        let [requests, form] = requests;
+        bus.subscribe(&[requests, form, cameras(topics)], self.round);
+        if let Some(filter) = topics.home_assistant() {
+            // On its own: a broker that refuses it must not keep requests from us.
+            bus.subscribe(&[Filter { filter, keep_retain_flag: false }], GREETING_TAG);
+        }
     }
 
     /// Ends with the connection.

@@ -186,7 +186,7 @@ impl Drop for Bus {
 /// Every message of the worker must fit its schema in `schemas/`.
 fn validate(message: &Message) {
     let Some(topic) = message.topic.strip_prefix(&format!("{BASE}/")) else { return };
-    if message.payload.is_empty() || topic.starts_with("request/") {
+    if message.payload.is_empty() || topic.starts_with("request/") || topic.ends_with("/set") {
         return;
     }
     let name = match topic.split('/').collect::<Vec<_>>()[..] {
@@ -197,6 +197,8 @@ fn validate(message: &Message) {
         ["response", ..] | ["last_response"] => "response",
         ["config", "cameras", _, "add"] => "camera-add",
         ["config", "cameras", _, "remove"] => "camera-remove",
+        ["form", "camera"] => "form-camera",
+        ["form", "minutes"] => "form-minutes",
         [name] => name,
         _ => panic!("nobody knows the topic {topic}"),
     };

@@ -158,26 +158,39 @@ fn with_the_shipped_rules_everybody_may_do_what_they_should_and_nothing_else() {
     let shipped = Shipped::new();
     let request = format!("{BASE}/request/other");
     let session = format!("{BASE}/anything");
+    let choice = format!("{BASE}/form/other/set");
+    let chosen = format!("{BASE}/form/other");
+    let device = format!("homeassistant/device/{}/config", BASE.replace('/', "_"));
     for (user, topic, may) in [
         ("frigate_replay", session.as_str(), true),
         ("frigate_replay", request.as_str(), true),
         ("frigate_replay", "frigate/front/detect/set", false),
+        ("frigate_replay", device.as_str(), true),
+        ("frigate_replay", "homeassistant/device/other/config", false),
+        ("frigate_replay", "homeassistant/status", false),
         ("frigate_replay", "home/door/unlock", false),
         ("homeassistant", request.as_str(), true),
         ("homeassistant", session.as_str(), false),
+        ("homeassistant", choice.as_str(), true),
+        ("homeassistant", chosen.as_str(), false),
         ("homeassistant", "homeassistant/status", true),
         ("dashboard", request.as_str(), true),
         ("dashboard", session.as_str(), false),
+        ("dashboard", choice.as_str(), true),
+        ("dashboard", chosen.as_str(), false),
         ("dashboard", "homeassistant/status", false),
         ("dashboard", "frigate/front/detect/set", false),
         ("frigate", "frigate/front/person", true),
         ("frigate", request.as_str(), false),
+        ("frigate", choice.as_str(), false),
     ] {
         assert_eq!(shipped.may_publish(user, topic), may, "{user} publishes to {topic}");
     }
     for (user, topic, may) in [
         ("frigate_replay", request.as_str(), true),
         ("frigate_replay", "frigate/front/person", false),
+        ("frigate_replay", "homeassistant/status", true),
+        ("frigate_replay", "homeassistant/other", false),
         ("homeassistant", session.as_str(), true),
         ("dashboard", session.as_str(), true),
         ("dashboard", "home/door/unlock", false),
@@ -213,4 +226,13 @@ fn with_the_shipped_rules_a_replay_works() {
     assert!(check.status.success(), "{shown}");
     wait_for("calm", || worker.log().contains("requests arrive").then_some(()));
     assert!(!worker.log().contains("ERROR"), "{}", worker.log());
+    // Home Assistant finds the device, and is heard when it starts.
+    let told = |message: &super::bus::Message| {
+        message.topic == "homeassistant/device/frigate_replay_frigate/config"
+    };
+    assert!(bus.heard.iter().any(told));
+    bus.publish("homeassistant/status", "online");
+    bus.wait("the device again", told);
+    bus.publish(&format!("{BASE}/form/minutes/set"), "7");
+    bus.wait_topic("form/minutes", |minutes| *minutes == 7);
 }

@@ -345,7 +345,10 @@ impl House {
             let remove = add.replace("/add", "/remove");
             assert!(!retained.contains_key(&remove), "{add} and its remove");
         }
-        let requests = retained.keys().filter(|topic| topic.contains("/request/")).count();
+        let requests = retained
+            .keys()
+            .filter(|topic| topic.contains("/request/") || topic.ends_with("/set"))
+            .count();
         assert_eq!(requests, 0, "a retained request");
         let status = job["debug_replay"]["status"].as_str().unwrap_or("success");
         assert!(status != "running" && status != "queued", "the job gets nowhere: {job}");

@@ -7,6 +7,7 @@ mod bus;
 mod commands;
 mod crash;
 mod deployment;
+mod home_assistant;
 mod house;
 mod refusals;
 mod replay;

@@ -51,7 +51,7 @@ pub fn step(state: State, event: Event, now: UnixTime) -> Step {
         Event::StaleRemove => {}
         Event::Cameras(cameras) => turn.state.cameras = cameras,
         Event::Frigate(deed, done) => turn.deed_done(deed, done),
-        Event::Wake => {}
+        Event::HomeAssistant | Event::Wake => {}
         Event::Tick { clip_gone } => turn.tick(clip_gone),
     }
     turn.done()
@@ -74,6 +74,7 @@ impl State {
             progress_shown_at: UnixTime::from_secs(0),
             claim: None,
             waiting: VecDeque::new(),
+            worker_started_at: UnixTime::from_secs(0),
             cameras: Ok(Vec::new()),
             link: LinkNow::default(),
         }

@@ -29,10 +29,16 @@ impl Turn {
 
     fn obey(&mut self, event: RequestEvent) {
         let RequestEvent { request, reply_to, receipt, fresh_id } = event;
-        let refusal = match request {
+        let asked = match request {
+            Ok(Request::Form(change)) => self.operate_form(change),
+            other => other.map(Some),
+        };
+        let refusal = match asked {
             Err(refusal) => Some(refusal),
-            Ok(Request::Stop { job_id }) => self.stop(job_id, &reply_to),
-            Ok(start) => match self.claim(start, &reply_to, receipt, fresh_id) {
+            // What is shown of the form is the answer.
+            Ok(None) => None,
+            Ok(Some(Request::Stop { job_id })) => self.stop(job_id, &reply_to),
+            Ok(Some(start)) => match self.claim(start, &reply_to, receipt, fresh_id) {
                 Ok(Claimed::LookingUp) => return,
                 Ok(Claimed::Already) => None,
                 Err(refusal) => Some(refusal),
@@ -69,8 +75,8 @@ impl Turn {
                 let request = LookUpRequest::Export(export_id.clone());
                 (Source::Export(export_id), overrides, request)
             }
-            Request::Stop { .. } => {
-                return Err(Refusal::new(Code::Internal, "a stop was taken for a start"));
+            Request::Stop { .. } | Request::Form(_) => {
+                return Err(Refusal::new(Code::Internal, "something else was taken for a start"));
             }
         };
         self.effects.push(Effect::LookUp(LookUp { request, overrides: overrides.clone() }));
