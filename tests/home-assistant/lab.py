@@ -156,8 +156,8 @@ class Broker:
 
     def publish(self, topic, payload, retain=False):
         text = payload if isinstance(payload, str) else json.dumps(payload)
-        command = ["mosquitto_pub", "-V", "5", "-p", str(self.port), "-q", "1", "-t", topic, "-m", text]
-        subprocess.run(command + (["-r"] if retain else []), check=True)
+        command = ["mosquitto_pub", "-V", "5", "-p", str(self.port), "-q", "1", "-t", topic, "-s"]
+        subprocess.run(command + (["-r"] if retain else []), input=text, text=True, check=True)
 
     def retained(self, topic):
         """What a topic holds, parsed; `None` for nothing."""

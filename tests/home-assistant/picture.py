@@ -53,6 +53,8 @@ def take(ha, url, path, width=1280, height=1100, dark=False):
         tokens = {**ha.refresh, "hassUrl": ha.url, "clientId": f"{ha.url}/",
                   "expires": int(time.time() * 1000) + 1_000_000}
         page.evaluate(f"localStorage.setItem('hassTokens', {json.dumps(json.dumps(tokens))})")
+        page.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+                mobile=False)
         page.do("Page.navigate", url=url)
         wait("the page", lambda: "home-assistant" in (page.evaluate("document.body.innerHTML") or ""), 60)
         # Its pages load in pieces and tell nobody when they are done.
