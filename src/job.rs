@@ -19,7 +19,8 @@ use crate::config_file::{ConfigFile, ConfigFileError};
 use crate::database::{Database, DatabaseError, Export};
 use crate::frigate::artifacts;
 use crate::frigate::media::MediaMap;
-use crate::frigate::{FrigateConfig, ReplayCameraConfig, ReplayConfigError};
+use crate::frigate::{self, FrigateConfig, ReplayCameraConfig, ReplayConfigError};
+use crate::link::{Frigate, Standing};
 use crate::session::{
     Cameras, ClipInfo, Found, JobOrder, JobReport, LookUp, LookUpRequest, Session, Source, Stage,
     Stretch,
@@ -31,6 +32,9 @@ use crate::words::{CameraName, ReplayCamera, TimeRange};
 /// How many hours of all cameras' recordings must stay free beside the clip: below one, Frigate
 /// removes its oldest recordings.
 const SPARE_HOURS: f64 = 1.2;
+
+/// How long a start waits for what the running Frigate says.
+const FRIGATE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that a look-up or a job needs of the world.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub struct Workshop {
     pub engine: Engine,
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
+    /// The running Frigate, if there is a way to it.
+    pub frigate: Option<Arc<Frigate>>,
 }
 
 /// Why a job ended before its camera was there: `None` if it was cancelled.
@@ -84,35 +90,91 @@ impl Workshop {
 
     /// Finds out whether a start can be obeyed.
     pub async fn look_up(self: Arc<Self>, look_up: LookUp) -> Result<Found, Refusal> {
-        off_the_loop(move || self.look_up_now(&look_up))
-            .await
-            .unwrap_or_else(|error| Err(Refusal::new(Code::Internal, error)))
+        let workshop = Arc::clone(&self);
+        let request = look_up.request.clone();
+        let internal = |error| Refusal::new(Code::Internal, error);
+        let (camera, range) =
+            off_the_loop(move || workshop.footage(&request)).await.map_err(internal)??;
+        let running = self.ask_frigate(&camera).await;
+        if let Some(Ok(Standing { own_replay: true, .. })) = &running {
+            let message = "a debug replay of Frigate's own is active; end it on its page first";
+            return Err(Refusal::new(Code::AlreadyActive, message));
+        }
+        off_the_loop(move || {
+            let resolved = self
+                .resolve(&camera, running, look_up.overrides.as_ref())
+                .map_err(|error| self.refusal_of(error))?;
+            if let LookUpRequest::Recordings(..) = look_up.request
+                && !self.database.has_recordings(&camera, range).map_err(database_unavailable)?
+            {
+                return Err(no_recordings(&camera, range));
+            }
+            Ok(Found {
+                source_camera: camera,
+                range,
+                settings_source: resolved.source,
+                warnings: resolved.warnings,
+            })
+        })
+        .await
+        .map_err(internal)?
     }
 
-    fn look_up_now(&self, look_up: &LookUp) -> Result<Found, Refusal> {
-        let config = self.config.read().map_err(config_unavailable)?;
-        let (source_camera, range) = match &look_up.request {
-            LookUpRequest::Recordings(camera, range) => (camera.clone(), *range),
+    /// Which camera's time is asked for.
+    fn footage(&self, request: &LookUpRequest) -> Result<(CameraName, TimeRange), Refusal> {
+        match request {
+            LookUpRequest::Recordings(camera, range) => Ok((camera.clone(), *range)),
             LookUpRequest::Export(id) => {
                 let export = self.usable_export(id)?;
-                (export.camera, export.range)
+                Ok((export.camera, export.range))
             }
-        };
-        let overrides = look_up.overrides.as_ref();
-        let resolved = self
-            .camera_config(&config, &source_camera, overrides)
-            .map_err(|error| self.refusal_of(error))?;
-        if let LookUpRequest::Recordings(camera, range) = &look_up.request
-            && !self.database.has_recordings(camera, *range).map_err(database_unavailable)?
-        {
-            return Err(no_recordings(camera, *range));
         }
-        Ok(Found {
-            source_camera,
-            range,
-            settings_source: SettingsSource::ConfigFile,
-            warnings: resolved.warnings.iter().map(ToString::to_string).collect(),
+    }
+
+    /// What the running Frigate knows of a camera; `None` if there is no way to it. One that does
+    /// not answer at once must not hold a start back: its config.yml does as well.
+    async fn ask_frigate(&self, camera: &CameraName) -> Option<Result<Standing, String>> {
+        let frigate = self.frigate.as_ref()?;
+        let standing = timeout(FRIGATE_PATIENCE, frigate.standing(camera.as_str())).await;
+        Some(match standing {
+            Ok(standing) => standing.map_err(|fault| fault.to_string()),
+            Err(_) => Err(format!("{} does not answer in time", frigate.address())),
         })
+    }
+
+    /// The config of the replay camera: from the running Frigate, which knows what is set at the
+    /// moment, else from its config.yml. Blocks.
+    fn resolve(
+        &self,
+        camera: &CameraName,
+        running: Option<Result<Standing, String>>,
+        overrides: Option<&Map<String, Value>>,
+    ) -> Result<Resolved, ResolveError> {
+        let why_not = match running {
+            None => None,
+            Some(Ok(Standing { camera: Some(live), .. })) => {
+                let clip = self.clip_path_for_frigate(&camera.replay());
+                match frigate::from_live(&live, &clip, overrides) {
+                    Ok(config) => return Ok(Resolved::new(config, SettingsSource::Frigate)),
+                    Err(error @ ReplayConfigError::Overrides(_)) => return Err(error.into()),
+                    Err(error) => Some(error.to_string()),
+                }
+            }
+            Some(Ok(Standing { camera: None, .. })) => {
+                Some("it does not know the camera".to_owned())
+            }
+            Some(Err(reason)) => Some(reason),
+        };
+        let config = self.config.read()?;
+        let config = self.camera_config(&config, camera, overrides)?;
+        let mut resolved = Resolved::new(config, SettingsSource::ConfigFile);
+        if let Some(why) = why_not {
+            resolved.warnings.push(format!(
+                "the settings are those of {}, not of the running Frigate: {why}",
+                self.config.path().display()
+            ));
+        }
+        Ok(resolved)
     }
 
     fn usable_export(&self, id: &str) -> Result<UsableExport, Refusal> {
@@ -153,8 +215,12 @@ impl Workshop {
         config.replay_camera(self.config.env(), camera.as_str(), &clip, overrides)
     }
 
-    fn refusal_of(&self, error: ReplayConfigError) -> Refusal {
+    fn refusal_of(&self, error: ResolveError) -> Refusal {
         let file = self.config.path().display();
+        let error = match error {
+            ResolveError::File(error) => return Refusal::new(Code::Unavailable, error.to_string()),
+            ResolveError::Config(error) => error,
+        };
         match error {
             ReplayConfigError::UnknownCamera { .. } => {
                 Refusal::new(Code::UnknownCamera, format!("{file}: {error}"))
@@ -215,16 +281,16 @@ impl Workshop {
         };
         let path = self.clip_path_for_frigate(&replay_camera);
         report(JobReport::ClipMade(clip_info(clip, path, sources.warnings)));
+        let running = self.ask_frigate(&order.source_camera).await;
         let built = off_the_loop(move || {
-            let config = self.config.read().map_err(|error| error.to_string())?;
-            self.camera_config(&config, &order.source_camera, order.overrides.as_ref())
+            self.resolve(&order.source_camera, running, order.overrides.as_ref())
                 .map_err(|error| self.refusal_of(error).message)
         })
         .await??;
         report(JobReport::CameraBuilt {
-            config: built.camera_config,
-            settings_source: SettingsSource::ConfigFile,
-            warnings: built.warnings.iter().map(ToString::to_string).collect(),
+            config: built.config,
+            settings_source: built.source,
+            warnings: built.warnings,
         });
         Ok(())
     }
@@ -268,6 +334,29 @@ impl Workshop {
     }
 }
 
+/// A replay camera's config, and where it came from.
+struct Resolved {
+    config: Value,
+    source: SettingsSource,
+    warnings: Vec<String>,
+}
+
+impl Resolved {
+    fn new(config: ReplayCameraConfig, source: SettingsSource) -> Self {
+        let warnings = config.warnings.iter().map(ToString::to_string).collect();
+        Self { config: config.camera_config, source, warnings }
+    }
+}
+
+/// Why there is no config for a replay camera.
+#[derive(Debug, thiserror::Error)]
+enum ResolveError {
+    #[error(transparent)]
+    File(#[from] ConfigFileError),
+    #[error(transparent)]
+    Config(#[from] ReplayConfigError),
+}
+
 struct UsableExport {
     camera: CameraName,
     range: TimeRange,
@@ -307,10 +396,6 @@ fn no_recordings(camera: &CameraName, range: TimeRange) -> Refusal {
         range.end
     );
     Refusal::new(Code::NoRecordings, message)
-}
-
-fn config_unavailable(error: ConfigFileError) -> Refusal {
-    Refusal::new(Code::Unavailable, error.to_string())
 }
 
 fn database_unavailable(error: DatabaseError) -> Refusal {

@@ -7,7 +7,7 @@
 //! | 6 | [`cli`] | commands: read the environment, make the runtime, hand plain values down |
 //! | 5 | [`worker`] | the loop: save, publish, act |
 //! | 4 | [`job`], [`sweep`], [`client`], [`settings`] | put hands to a piece of work |
-//! | 3 | [`bus`], [`outbox`], [`store`], [`database`], [`files`], [`clip`], [`config_file`], [`health`], [`clock`] | hands: each touches one thing of the world, none another |
+//! | 3 | [`bus`], [`outbox`], [`store`], [`database`], [`files`], [`clip`], [`config_file`], [`link`], [`health`], [`clock`] | hands: each touches one thing of the world, none another |
 //! | 2 | [`session`] | decide, purely |
 //! | 1 | [`wire`], [`frigate`] | bytes to types and back, purely |
 //! | 0 | [`words`] | the names of things |
@@ -27,6 +27,7 @@ pub mod files;
 pub mod frigate;
 pub mod health;
 pub mod job;
+pub mod link;
 pub mod outbox;
 pub mod session;
 pub mod settings;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use frigate_replay::frigate::{
-    Env, Finding, FrigateConfig, ReplayCameraConfig, ReplayConfigError, camera_config_schema,
-    from_live,
+    Env, Finding, FrigateConfig, Release, ReplayCameraConfig, ReplayConfigError, Shaped,
+    camera_config_schema, cameras_in_config, from_live, shape,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -315,6 +315,156 @@ fn as_a_running_frigate_answers(name: &str, replay: &Value) -> Value {
 fn each(map: Option<&mut Value>, mut change: impl FnMut(&mut Value)) {
     for value in map.and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
         change(value);
+    }
+}
+
+/// Every accepted case as the HTTP API is given it.
+fn shaped(release: Release) -> Vec<(Case, Value, Shaped)> {
+    let accepted = cases().into_iter().filter_map(|case| {
+        let config = case.resolve(None).ok()?.camera_config;
+        let shaped = shape(&config, release).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        Some((case, config, shaped))
+    });
+    let shaped: Vec<_> = accepted.collect();
+    assert!(shaped.len() > 60, "only {} cases", shaped.len());
+    shaped
+}
+
+/// What Frigate makes of a camera that it was given, in a file of this version.
+fn given(case: &Case, version: &str, camera: &Value) -> Value {
+    let around = json!({
+        "version": version,
+        "lpr": {"enabled": true},
+        "face_recognition": {"enabled": true},
+        "cameras": {"front": camera},
+    });
+    let mut again = file("");
+    again.yaml = around.to_string();
+    again.clip_path.clone_from(&case.clip_path);
+    let again = again.resolve(None).unwrap_or_else(|lines| panic!("{}: {lines:?}", case.name));
+    again.camera_config
+}
+
+#[test]
+fn what_frigate_is_given_is_what_was_published() {
+    for (case, mut published, shaped) in shaped(Release::V0_18) {
+        let ours = given(&case, "0.18-0", &shaped.config);
+        // What cannot be said.
+        let warned = match case.name.as_str() {
+            "zones_distances_null_ok" => {
+                let zone = published["zones"]["a"].as_object_mut().unwrap();
+                assert_eq!(zone.remove("distances"), Some(Value::Null));
+                0
+            }
+            "yaml_infinity" => {
+                let ratio = &mut published["objects"]["filters"]["person"]["max_ratio"];
+                assert_eq!(*ratio, "inf");
+                *ratio = json!(f64::MAX);
+                1
+            }
+            _ => 0,
+        };
+        assert_eq!(shaped.warnings.len(), warned, "{}: {:?}", case.name, shaped.warnings);
+        assert!(same(&ours, &published), "{}: {ours:#}\n{published:#}", case.name);
+    }
+}
+
+/// Frigate 0.17 has no names and no switches for masks, and no switch for zones; what holds is the same.
+#[test]
+fn what_frigate_0_17_is_given_holds_the_same() {
+    for (case, published, mut shaped) in shaped(Release::V0_17) {
+        // The way from 0.17 to 0.18 passes these by.
+        let zones = shaped.config.get_mut("zones").and_then(Value::as_object_mut);
+        for zone in zones.into_iter().flat_map(|zones| zones.values_mut()) {
+            let filters = zone.get_mut("filters").and_then(Value::as_object_mut);
+            for filter in filters.into_iter().flat_map(|filters| filters.values_mut()) {
+                if let Some(Value::Array(masks)) = filter.get_mut("mask").map(Value::take) {
+                    let named = masks.into_iter().enumerate();
+                    filter["mask"] = named
+                        .map(|(n, mask)| (format!("m{n}"), json!({ "coordinates": mask })))
+                        .collect();
+                }
+            }
+        }
+        let ours = given(&case, "0.17-0", &shaped.config);
+        let mut published = what_holds(published);
+        match case.name.as_str() {
+            "zones_distances_null_ok" => {
+                published["zones"]["a"].as_object_mut().unwrap().remove("distances");
+            }
+            "yaml_infinity" => {
+                published["objects"]["filters"]["person"]["max_ratio"] = json!(f64::MAX);
+            }
+            _ => {}
+        }
+        let ours = what_holds(ours);
+        assert!(same(&ours, &published), "{}: {ours:#}\n{published:#}", case.name);
+    }
+}
+
+/// A camera's config without what 0.17 has not: masks become the set of polygons that hold.
+fn what_holds(mut config: Value) -> Value {
+    fn list(holder: &mut Value) {
+        let Some(holder) = holder.as_object_mut() else { return };
+        let masks = holder.remove("mask").unwrap_or_default();
+        let holding = masks.as_object().into_iter().flat_map(|masks| masks.values());
+        let mut polygons: Vec<String> = holding
+            .filter(|mask| mask["enabled"] != false)
+            .flat_map(|mask| match &mask["coordinates"] {
+                Value::Array(polygons) => polygons.clone(),
+                one => vec![one.clone()],
+            })
+            .map(|polygon| polygon.as_str().unwrap().to_owned())
+            .collect();
+        polygons.sort();
+        polygons.dedup();
+        holder.insert("mask".to_owned(), json!(polygons));
+    }
+    config["motion"].as_object_mut().unwrap().remove("skip_motion_threshold");
+    list(&mut config["motion"]);
+    list(&mut config["objects"]);
+    config["objects"]["filters"].as_object_mut().unwrap().values_mut().for_each(list);
+    let zones = config["zones"].as_object_mut().unwrap();
+    zones.retain(|_, zone| zone["enabled"] != false);
+    for filters in zones.values_mut().filter_map(|zone| zone["filters"].as_object_mut()) {
+        filters.values_mut().for_each(list);
+    }
+    config
+}
+
+#[test]
+fn nothing_that_is_sent_deletes_or_is_misread() {
+    fn look(value: &Value, path: &str, release: Release) {
+        match value {
+            Value::Object(map) => {
+                assert!(!map.is_empty(), "{path}");
+                for (key, value) in map {
+                    assert!(key.trim().parse::<i64>().is_err(), "{path}.{key}");
+                    let computed = ["raw_coordinates", "enabled_in_config"].contains(&key.as_str());
+                    assert!(!computed, "{path}.{key}");
+                    let is_mask = key == "mask" && release == Release::V0_17;
+                    assert!(!is_mask || value.is_array(), "{path}.{key}: {value}");
+                    look(value, &format!("{path}.{key}"), release);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| look(value, path, release)),
+            value => assert!(!value.is_null() && *value != "", "{path}: {value}"),
+        }
+    }
+    for release in [Release::V0_17, Release::V0_18] {
+        for (case, _, shaped) in shaped(release) {
+            look(&shaped.config, &case.name, release);
+            let filters = |config: &Value| -> Vec<usize> {
+                let zones =
+                    config["zones"].as_object().into_iter().flat_map(|zones| zones.values());
+                let filters = zones.filter_map(|zone| zone["filters"].as_object());
+                filters.map(|filters| filters.len()).collect()
+            };
+            let published = what_holds(case.resolve(None).unwrap().camera_config);
+            if release == Release::V0_17 {
+                assert_eq!(filters(&shaped.config), filters(&published), "{}", case.name);
+            }
+        }
     }
 }
 
@@ -855,11 +1005,15 @@ fn ask_everything(text: &str) {
     let env = Env::default();
     config.findings(&env);
     config.own_settings(&env);
+    let _ = cameras_in_config(text);
     for camera in config.cameras() {
         if let Ok(replay) = config.replay_camera(&env, camera.as_str(), "/clip.mp4", None) {
             assert!(schema.is_valid(&replay.camera_config), "{text}\n{:#}", replay.camera_config);
             let again = from_live(&replay.camera_config, "/clip.mp4", None).unwrap();
             assert_eq!(again.camera_config, replay.camera_config, "{text}");
+            for release in [Release::V0_17, Release::V0_18] {
+                let _ = shape(&replay.camera_config, release);
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ fn state(instance: &str, frigate_url: Option<&str>) -> State {
         max_session_s: 43_200.0,
         max_range_s: 86_400.0,
         frigate_url: frigate_url.map(str::to_owned),
+        frigate_topics: None,
     };
     let cameras = ["front", "yard"].map(|name| CameraName::parse(name).unwrap());
     let now = UnixTime::from_secs(1_767_225_600);

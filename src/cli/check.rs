@@ -8,10 +8,11 @@ use crate::client::{Client, ClientError, Shown};
 use crate::config_file::ConfigFile;
 use crate::database::Database;
 use crate::settings::Settings;
+use crate::wire::messages::FrigateWay;
 use crate::words::{TimeRange, UnixTime};
 
 use super::settings_args::SettingsArgs;
-use super::{Failure, block_on};
+use super::{Failure, block_on, run};
 
 /// Shows the settings and tries everything that the worker needs. Fails if something is missing.
 pub fn check(args: SettingsArgs) -> Result<(), Failure> {
@@ -27,6 +28,7 @@ pub fn check(args: SettingsArgs) -> Result<(), Failure> {
     tell!("\nFrigate");
     config(&settings, &mut report);
     database(&settings, &mut report);
+    block_on(running_frigate(&settings, &mut report))??;
     tell!("\nFolders");
     folders(&settings, &mut report);
     tell!("\nBroker");
@@ -97,6 +99,36 @@ fn database(settings: &Settings, report: &mut Report) {
         .map(|bytes| format!("{path}; the last hour of recordings has {} MB", bytes >> 20))
         .map_err(|error| error.to_string());
     report.add("database", outcome);
+}
+
+async fn running_frigate(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
+    let Some(frigate) = run::frigate(settings.frigate.clone())? else {
+        tell!("  note    no frigate_url: replay cameras are published, and not added to Frigate");
+        return Ok(());
+    };
+    let outcome = match frigate.look().await {
+        Ok(seen) => {
+            let way = match seen.way {
+                FrigateWay::AddAndRemove => "replay cameras are added and removed while it runs",
+                FrigateWay::SwitchOffAndDelete => {
+                    "replay cameras are added while it runs, and switched off and deleted after"
+                }
+                FrigateWay::PublishOnly => {
+                    "it takes no cameras while it runs (0.17 and newer do): they are only published"
+                }
+            };
+            for camera in &seen.replay_cameras {
+                tell!("          note: {camera} stands in its config.yml");
+            }
+            match seen.objection() {
+                Some(reason) => Err(reason),
+                None => Ok(format!("{} is Frigate {}; {way}", frigate.address(), seen.version)),
+            }
+        }
+        Err(fault) => Err(fault.to_string()),
+    };
+    report.add("running Frigate", outcome);
+    Ok(())
 }
 
 fn folders(settings: &Settings, report: &mut Report) {

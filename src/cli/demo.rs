@@ -93,7 +93,7 @@ async fn show(args: &DemoArgs, folder: &Path) -> Result<(), Failure> {
     let settings = settings(folder)?;
     let (options, topics) = (settings.bus.clone(), settings.topics.clone());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let worker = tokio::spawn(worker::run(run::plan(settings), async {
+    let worker = tokio::spawn(worker::run(run::plan(settings)?, async {
         // Sent, or dropped: either way it is over.
         let _ = ended.await;
     }));

@@ -1,17 +1,23 @@
 //! `purge`: removes every trace of the worker, for who does not want it any more.
 
 use std::fs;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::client::Client;
+use crate::link::Frigate;
+use crate::session::{CHANGE_GAP_S, Deed, Done};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::sweep::{Order, Yard};
+use crate::wire::messages::FrigateWay;
 use crate::words::ReplayCamera;
 
 use super::settings_args::SettingsArgs;
 use super::{Failure, block_on, run};
 
-/// Removes the retained topics, the replay cameras' files and rows, the clips' folder and the data.
+/// Removes the retained topics, the replay cameras in the running Frigate, their files and rows, the clips' folder and the data.
 /// The worker must not run: its store is locked then.
 pub fn purge(args: SettingsArgs) -> Result<(), Failure> {
     let settings = args.settle()?;
@@ -20,9 +26,13 @@ pub fn purge(args: SettingsArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("{error}; stop the worker first")))?;
     let topics_left = block_on(clear_topics(&settings, &store))??;
     drop(store);
+    let cameras_left = match run::frigate(settings.frigate.clone())? {
+        Some(frigate) => block_on(take_out_cameras(&frigate))?,
+        None => 0,
+    };
     let replay_dir = settings.replay_dir.clone();
     let data_dir = settings.data_dir.clone();
-    let troubles = sweep_media(&run::plan(settings).yard);
+    let troubles = sweep_media(&run::plan(settings)?.yard);
     for folder in [&path, &replay_dir] {
         match fs::remove_dir_all(folder) {
             Ok(()) => tell!("removed {}", folder.display()),
@@ -32,7 +42,7 @@ pub fn purge(args: SettingsArgs) -> Result<(), Failure> {
     }
     // A socket that a killed worker left.
     let _ = fs::remove_file(crate::health::socket_path(&data_dir));
-    if topics_left + troubles > 0 {
+    if topics_left + cameras_left + troubles > 0 {
         return Err(Failure::new("not everything could be removed; run purge again"));
     }
     tell!("nothing is left");
@@ -58,6 +68,48 @@ async fn clear_topics(settings: &Settings, store: &Store) -> Result<usize, Failu
         complain!("the broker did not clear {topic}: {reason}");
     }
     Ok(refused.len())
+}
+
+/// Takes the replay cameras out of the running Frigate, with the time between two changes that it
+/// needs. Gives how many may be left.
+async fn take_out_cameras(frigate: &Frigate) -> usize {
+    let seen = match frigate.look().await {
+        Ok(seen) => seen,
+        Err(fault) => {
+            complain!("Frigate's replay cameras: {fault}");
+            return 1;
+        }
+    };
+    if seen.own_replay && !seen.replay_cameras.is_empty() {
+        complain!("a debug replay of Frigate's own is active; end it on its page first");
+        return seen.replay_cameras.len();
+    }
+    let mut left = 0;
+    for camera in &seen.replay_cameras {
+        let deeds = match seen.way {
+            FrigateWay::SwitchOffAndDelete => {
+                vec![Deed::SwitchOff(camera.clone()), Deed::Delete(camera.clone())]
+            }
+            _ => vec![Deed::Remove(camera.clone())],
+        };
+        let mut failed = None;
+        for deed in deeds {
+            // The worker, or another, may have changed something a moment ago.
+            sleep(Duration::from_secs_f64(CHANGE_GAP_S)).await;
+            match frigate.perform(&deed).await {
+                Done::Changed => {}
+                other => failed = failed.or(Some(other)),
+            }
+        }
+        match failed {
+            None => tell!("took {camera} out of Frigate"),
+            Some(done) => {
+                left += 1;
+                complain!("{camera} is still in Frigate: {done:?}");
+            }
+        }
+    }
+    left
 }
 
 fn sweep_media(yard: &Yard) -> usize {

@@ -1,5 +1,7 @@
 //! `run`: the worker itself, and `healthcheck`, which asks it.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -8,6 +10,7 @@ use crate::database::Database;
 use crate::files::Folders;
 use crate::health;
 use crate::job::Workshop;
+use crate::link::{self, Frigate};
 use crate::session::Policy;
 use crate::settings::Settings;
 use crate::sweep::Yard;
@@ -23,7 +26,7 @@ pub fn run(args: SettingsArgs) -> Result<(), Failure> {
     for note in &settings.notes {
         warn!("{note}");
     }
-    let plan = plan(settings);
+    let plan = plan(settings)?;
     block_on(async {
         let shutdown = termination().map_err(Failure::new)?;
         worker::run(plan, shutdown).await.map_err(|error| match error {
@@ -35,14 +38,19 @@ pub fn run(args: SettingsArgs) -> Result<(), Failure> {
 }
 
 /// What a worker with these settings needs.
-pub fn plan(settings: Settings) -> Plan {
+///
+/// # Errors
+/// The certificates to trust for Frigate are none.
+pub fn plan(settings: Settings) -> Result<Plan, Failure> {
     let database = Database::at(settings.database);
-    Plan {
+    let frigate = frigate(settings.frigate)?.map(Arc::new);
+    Ok(Plan {
         policy: Policy {
             topics: settings.topics,
             max_session_s: settings.max_session.as_secs_f64(),
             max_range_s: settings.max_range.as_secs_f64(),
-            frigate_url: None,
+            frigate_url: frigate.as_deref().map(|frigate| frigate.address().to_owned()),
+            frigate_topics: settings.frigate_topics,
         },
         bus: settings.bus,
         data_dir: settings.data_dir,
@@ -60,9 +68,18 @@ pub fn plan(settings: Settings) -> Plan {
             replay_dir: settings.replay_dir,
             engine: settings.clip_engine,
             ffmpeg: settings.ffmpeg,
+            frigate,
         },
         watchdog_interval: settings.watchdog_interval,
-    }
+    })
+}
+
+/// The way to the running Frigate, if there is one.
+pub fn frigate(options: Option<link::Options>) -> Result<Option<Frigate>, Failure> {
+    options.map(Frigate::new).transpose().map_err(|problem| Failure {
+        message: format!("frigate_ca_file: {problem}"),
+        code: EXIT_SETTINGS,
+    })
 }
 
 /// Ready once the process is asked to end: Ctrl-C, or a container's stop.

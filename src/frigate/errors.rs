@@ -119,6 +119,13 @@ impl<'a> Path<'a> {
         Path::Index(self, index)
     }
 
+    /// The path as a text.
+    pub fn written(&self) -> String {
+        let mut place = String::new();
+        self.write(&mut place);
+        place
+    }
+
     fn write(&self, place: &mut String) {
         match self {
             Path::Top => {}

@@ -19,7 +19,8 @@
 //! 6. `checks` are Frigate's own checks across settings.
 //! 7. `replay_camera` writes the result; `schema` describes it.
 //!
-//! [`from_live`] enters at step 3 with what a running Frigate has resolved itself.
+//! [`from_live`] enters at step 3 with what a running Frigate has resolved itself. [`shape`] goes on
+//! from step 7 to what the HTTP API of a running Frigate takes.
 //!
 //! Only what the replayed camera needs decides: its own section and the global ones that flow into
 //! it. [`FrigateConfig::findings`] looks at the rest.
@@ -56,8 +57,10 @@ mod placement;
 mod python;
 mod replay_camera;
 mod resolve;
+mod running;
 mod scalar;
 mod schema;
+mod shape;
 mod tables;
 mod tree;
 mod yaml;
@@ -68,5 +71,7 @@ pub use errors::{ConfigError, Finding, ReplayConfigError};
 pub use findings::{CameraFindings, FileFindings};
 pub use live::from_live;
 pub use own_settings::{MqttSettings, OwnSettings, Password};
+pub use running::{CamerasInConfig, RawConfigError, Release, Version, cameras_in_config};
 pub use schema::camera_config_schema;
+pub use shape::{ShapeError, Shaped, shape};
 pub use yaml::{MAX_BYTES, MAX_VALUES};

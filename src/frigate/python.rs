@@ -39,6 +39,27 @@ pub(super) fn int(text: &str) -> Option<i128> {
     digits(strip(text))
 }
 
+/// The zeros of every script that has ten digits of its own (Unicode 14, as Python 3.11 has it).
+#[rustfmt::skip]
+const ZEROS: [u32; 66] = [
+    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
+    0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
+    0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0,
+    0xff10, 0x104a0, 0x10d30, 0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0,
+    0x11650, 0x116c0, 0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x16a60, 0x16ac0,
+    0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
+];
+
+/// Whether `int(text)` gives a number, also with digits of another script.
+pub(super) fn reads_as_int(text: &str) -> bool {
+    let ascii = |c: char| {
+        let digit =
+            ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(*zero).filter(|d| *d < 10));
+        digit.and_then(|digit| char::from_digit(digit, 10)).unwrap_or(c)
+    };
+    int(&text.chars().map(ascii).collect::<String>()).is_some()
+}
+
 /// `float(text)`: also `inf`, `nan`, `1e3` and `1_000.5`. Rust's own parser takes the same words.
 pub(super) fn float(text: &str) -> Option<f64> {
     let text = strip(text);

@@ -185,7 +185,8 @@ pub enum Effect {
         /// The camera that must stay.
         keep: Option<ReplayCamera>,
     },
-    /// Look for retained topics of a lost past; an `add` comes back as [`Event::StaleAdd`].
+    /// Look for retained topics of a lost past, our own and those that Frigate leaves; an `add` of
+    /// ours comes back as [`Event::StaleAdd`].
     SweepRetained,
     /// Do this at the running Frigate; comes back as [`Event::Frigate`].
     Frigate(Deed),

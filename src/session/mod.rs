@@ -30,7 +30,7 @@ pub use event::{
     RequestEvent,
 };
 pub use form::Form;
-pub use link::{CHANGE_GAP_S, Deed, Done, LinkNow, LinkRecord, Placed, Seen, Way};
+pub use link::{CHANGE_GAP_S, Deed, Done, LATEST_ANSWER_S, LinkNow, LinkRecord, Placed, Seen};
 pub use record::{Record, recover};
 pub use state::{
     ClipInfo, Ending, MAX_ATTEMPTS, MAX_WAITING, Policy, Session, Source, Stage, State, Stretch,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::wire::messages::{Phase, RemoveReason, SettingsSource};
-use crate::wire::topics::Topics;
+use crate::wire::topics::{FrigateTopics, Topics};
 use crate::words::{CameraName, JobId, ReplayCamera, TimeRange, UnixTime};
 
 use super::event::{Cameras, Receipt, ReplyTo, RequestEvent};
@@ -60,6 +60,8 @@ pub struct Policy {
     pub max_range_s: f64,
     /// The running Frigate's address, if cameras are to be applied to it.
     pub frigate_url: Option<String>,
+    /// Where Frigate's own topics are, if what it leaves there of replay cameras is to be cleared.
+    pub frigate_topics: Option<FrigateTopics>,
 }
 
 /// What is decided upon.

@@ -38,6 +38,7 @@ fn values(own: OwnSettings, config: &Path) -> Vec<(&'static str, String)> {
     add("mqtt_ca_file", mqtt.tls_ca_certs);
     add("mqtt_client_cert", mqtt.tls_client_cert);
     add("mqtt_client_key", mqtt.tls_client_key);
+    add("frigate_topic_prefix", mqtt.topic_prefix);
     add("instance", mqtt.client_id.map(|id| instance_of(&id)));
     add("database", own.database_path.map(|path| database_of(&path, config)));
     // `default` and version numbers name an ffmpeg inside Frigate's container.

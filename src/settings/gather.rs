@@ -104,12 +104,12 @@ impl Gathered {
         self.notes.extend(notes);
     }
 
-    fn get(&self, name: &str) -> Option<(&str, Source)> {
+    pub(super) fn get(&self, name: &str) -> Option<(&str, Source)> {
         self.values.get(name).map(|(value, source)| (value.as_str(), *source))
     }
 
     /// The value of `name`, or `default` in its place; noted for `check`.
-    fn text(&mut self, name: &'static str, default: &str) -> String {
+    pub(super) fn text(&mut self, name: &'static str, default: &str) -> String {
         if let (None, Some(setting)) = (self.get(name), find(name)) {
             self.add(setting, default, Source::Default);
         }
@@ -120,7 +120,7 @@ impl Gathered {
         PathBuf::from(self.text(name, &default.as_ref().display().to_string()))
     }
 
-    fn wrong(&self, name: &'static str, problem: impl fmt::Display) -> SettingsError {
+    pub(super) fn wrong(&self, name: &'static str, problem: impl fmt::Display) -> SettingsError {
         let from = self.get(name).map_or(Source::Default, |(_, source)| source);
         SettingsError::Value { name, from, problem: problem.to_string() }
     }
@@ -146,7 +146,7 @@ impl Gathered {
         Ok(duration)
     }
 
-    fn one_of<T: Copy>(
+    pub(super) fn one_of<T: Copy>(
         &mut self,
         name: &'static str,
         choices: &[(&str, T)],
@@ -163,11 +163,22 @@ impl Gathered {
     }
 
     /// The bytes of the file that `name` names, if it is set.
-    fn file(&self, name: &'static str) -> Result<Option<Vec<u8>>, SettingsError> {
+    pub(super) fn file(&self, name: &'static str) -> Result<Option<Vec<u8>>, SettingsError> {
         let Some((path, _)) = self.get(name) else {
             return Ok(None);
         };
         fs::read(path).map(Some).map_err(|error| self.wrong(name, format!("{path}: {error}")))
+    }
+
+    /// The password in the file that `name` names, if it is set.
+    pub(super) fn secret_file(&self, name: &'static str) -> Result<Option<String>, SettingsError> {
+        let Some(bytes) = self.file(name)? else {
+            return Ok(None);
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(_) => Err(self.wrong(name, "does not hold UTF-8 text")),
+        }
     }
 
     pub(super) fn into_settings(
@@ -188,9 +199,9 @@ impl Gathered {
             .and_then(|topics| topics.with_discovery(&discovery))
             .map_err(|error| {
                 let at_fault = match error {
-                    TopicError::Prefix(_) => "topic_prefix",
                     TopicError::Discovery(_) => "discovery_prefix",
                     TopicError::Instance(_) => "instance",
+                    _ => "topic_prefix",
                 };
                 self.wrong(at_fault, error)
             })?;
@@ -202,6 +213,8 @@ impl Gathered {
             replay_dir,
             data_dir: self.path("data_dir", "/data"),
             bus: self.bus(&instance)?,
+            frigate: self.frigate()?,
+            frigate_topics: self.frigate_topics()?,
             topics,
             max_session: self.positive("max_session", "12h")?,
             watchdog_interval: self.positive("watchdog_interval", "60s")?,
@@ -240,13 +253,8 @@ impl Gathered {
     fn bus(&mut self, instance: &str) -> Result<bus::Options, SettingsError> {
         let url = self.text("mqtt_url", "mqtt://localhost:1883");
         let broker = BrokerUrl::parse(&url).map_err(|problem| self.wrong("mqtt_url", problem))?;
-        let password = match self.file("mqtt_password_file")? {
-            Some(bytes) => Some(
-                String::from_utf8(bytes)
-                    .map_err(|_| self.wrong("mqtt_password_file", "does not hold UTF-8 text"))?
-                    .trim_end_matches(['\r', '\n'])
-                    .to_owned(),
-            ),
+        let password = match self.secret_file("mqtt_password_file")? {
+            Some(password) => Some(password),
             // Frigate's password goes with Frigate's user only.
             None => self
                 .get("mqtt_password")

@@ -8,6 +8,7 @@
 mod broker_url;
 mod from_frigate;
 mod gather;
+mod running_frigate;
 mod table;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ use crate::bus;
 use crate::clip::Engine;
 use crate::frigate::Env;
 use crate::frigate::media::MediaMap;
-use crate::wire::topics::Topics;
+use crate::link;
+use crate::wire::topics::{FrigateTopics, Topics};
 
 pub use from_frigate::frigate_env;
 use gather::Gathered;
@@ -114,6 +116,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How to reach the broker; without a will.
     pub bus: bus::Options,
+    /// How to reach the running Frigate, if it is to be given replay cameras.
+    pub frigate: Option<link::Options>,
+    /// Where Frigate's own topics begin, if what it leaves there is to be cleared.
+    pub frigate_topics: Option<FrigateTopics>,
     /// Where the topics are.
     pub topics: Topics,
     /// How long a session may last.

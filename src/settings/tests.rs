@@ -103,6 +103,17 @@ fn a_wrong_value_is_refused_by_name() {
         (vec![("mqtt_url", "mqtt://x:99999")], vec!["mqtt_url", "99999"]),
         (vec![("mqtt_password", "x")], vec!["mqtt_username"]),
         (vec![("mqtt_password_file", "/nowhere/x"), ("mqtt_username", "u")], vec!["/nowhere/x"]),
+        (vec![("frigate_url", "frigate:5000")], vec!["frigate_url", "http://frigate:5000"]),
+        (vec![("frigate_url", "http://u:p@frigate")], vec!["frigate_url", "frigate_user"]),
+        (vec![("frigate_url", "http://f/?x")], vec!["frigate_url", "?"]),
+        (vec![("frigate_url", "http://f"), ("frigate_user", "a")], vec!["frigate_password_file"]),
+        (vec![("frigate_url", "http://f"), ("frigate_password", "a")], vec!["frigate_user"]),
+        (
+            vec![("frigate_url", "https://f"), ("frigate_fingerprint", "12:34")],
+            vec!["frigate_fingerprint", "12:34", "openssl"],
+        ),
+        (vec![("frigate_link", "on")], vec!["frigate_link", "auto, off"]),
+        (vec![("frigate_topic_prefix", "a/#")], vec!["frigate_topic_prefix", "a/#"]),
         (vec![("clip_engine", "magic")], vec!["clip_engine", "magic", "native"]),
         (vec![("replay_dir", "/tmp/x")], vec!["replay_dir", "/media/frigate"]),
         (vec![("replay_dir", "/media/frigate/clips/replay")], vec!["replay_dir", "Frigate itself"]),
@@ -117,6 +128,19 @@ fn a_wrong_value_is_refused_by_name() {
         }
     }
     assert!(!problem(&[("mqtt_url", "mqtt://u:secret@x")]).contains("secret"));
+}
+
+#[test]
+fn the_running_frigate_is_used_if_its_address_is_set_and_not_turned_off() {
+    let url = ("frigate_url", "http://frigate:5000");
+    assert!(settle(&[], &[]).unwrap().frigate.is_none());
+    assert!(settle(&[url, ("frigate_link", "off")], &[]).unwrap().frigate.is_none());
+    let login = [("frigate_user", "admin"), ("frigate_password", "geheim")];
+    let settings = settle(&[url, login[0], login[1]], &[]).unwrap();
+    assert_eq!(settings.frigate.unwrap().login, Some(("admin".into(), "geheim".into())));
+    assert!(!format!("{:?}", settings.shown).contains("geheim"));
+    assert!(settings.frigate_topics.is_some());
+    assert!(settle(&[("clear_frigate_topics", "off")], &[]).unwrap().frigate_topics.is_none());
 }
 
 #[test]

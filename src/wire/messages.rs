@@ -154,6 +154,19 @@ pub enum LinkState {
     TakenOut,
 }
 
+/// How the running Frigate takes replay cameras.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FrigateWay {
+    /// 0.18 and newer: they are added and removed while it runs.
+    AddAndRemove,
+    /// 0.17: they are added while it runs; they are taken out by switching them off and deleting
+    /// them from its config.yml, for a removal kills its threads.
+    SwitchOffAndDelete,
+    /// Older: not at all; they are only published.
+    PublishOnly,
+}
+
 /// The running Frigate, as far as the worker knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -164,8 +177,8 @@ pub struct FrigateInfo {
     pub reachable: Option<bool>,
     /// Its version.
     pub version: Option<String>,
-    /// Whether replay cameras are added to it and taken out again; null before the first answer.
-    pub applies_cameras: Option<bool>,
+    /// How it takes replay cameras; null before the first answer.
+    pub way: Option<FrigateWay>,
     /// What failed the last time.
     pub error: Option<String>,
     /// Replay cameras that are still to be taken out.

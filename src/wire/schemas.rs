@@ -206,6 +206,6 @@ fn info_examples() -> Vec<Value> {
                    "max_request_bytes": 65536, "max_waiting_requests": 100},
         "config_error": null,
         "frigate": {"url": "http://frigate:5000", "reachable": true, "version": "0.18.0-abcdef0",
-                    "applies_cameras": true, "error": null, "left_over": []},
+                    "way": "add_and_remove", "error": null, "left_over": []},
     })]
 }

@@ -31,6 +31,9 @@ pub enum TopicError {
          empty turns discovery off"
     )]
     Discovery(String),
+    /// The prefix of Frigate's topics is none.
+    #[error("{0:?} is no prefix of topics; it must not be empty or hold + or #")]
+    FrigatePrefix(String),
     /// The instance is not one plain level.
     #[error("instance {0:?} must be letters, digits, _ and -, at most 64")]
     Instance(String),
@@ -244,6 +247,39 @@ impl Topics {
     }
 }
 
+/// Frigate's own topics, of which only those of replay cameras concern us: what Frigate leaves
+/// retained there nothing else clears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrigateTopics {
+    prefix: String,
+}
+
+impl FrigateTopics {
+    /// Checks the prefix: Frigate takes any text, we one without wildcards.
+    ///
+    /// # Errors
+    /// It is no topic.
+    pub fn new(prefix: &str) -> Result<Self, TopicError> {
+        let wrong = |c: char| matches!(c, '+' | '#') || c.is_control();
+        if prefix.is_empty() || prefix.len() > 256 || prefix.contains(wrong) {
+            return Err(TopicError::FrigatePrefix(prefix.to_owned()));
+        }
+        Ok(Self { prefix: prefix.to_owned() })
+    }
+
+    /// The filter of everything of one replay camera.
+    pub fn filter(&self, camera: &ReplayCamera) -> String {
+        format!("{}/{camera}/#", self.prefix)
+    }
+
+    /// The replay camera whose topic this is, `None` for every other.
+    pub fn parse(&self, topic: &str) -> Option<ReplayCamera> {
+        let rest = topic.strip_prefix(self.prefix.as_str())?.strip_prefix('/')?;
+        let (camera, below) = rest.split_once('/')?;
+        ReplayCamera::parse(camera).ok().filter(|_| !below.is_empty())
+    }
+}
+
 fn is_plain_topic(text: &str) -> bool {
     text.len() <= 128 && text.split('/').all(|level| is_plain(level, "_-."))
 }
@@ -263,6 +299,29 @@ mod tests {
 
     fn replay(name: &str) -> ReplayCamera {
         CameraName::parse(name).unwrap().replay()
+    }
+
+    #[test]
+    fn of_frigates_topics_only_those_of_replay_cameras_are_read() {
+        let frigate = FrigateTopics::new("frigate").unwrap();
+        assert_eq!(frigate.filter(&replay("front")), "frigate/_replay_front/#");
+        for topic in ["frigate/_replay_front/person/snapshot", "frigate/_replay_front/detect/state"]
+        {
+            assert_eq!(frigate.parse(topic), Some(replay("front")));
+        }
+        for topic in [
+            "frigate/front/person/snapshot",
+            "frigate/_replay_front",
+            "frigate/_replay_front/",
+            "frigate/_replay_/x",
+            "frigate/events",
+            "other/_replay_front/x",
+        ] {
+            assert_eq!(frigate.parse(topic), None, "{topic}");
+        }
+        for wrong in ["", "a/#", "+", "a\0"] {
+            assert!(FrigateTopics::new(wrong).is_err());
+        }
     }
 
     #[test]

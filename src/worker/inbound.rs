@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::bus::{Acknowledgement, Message};
 use crate::session::{Event, Receipt, ReplyTo, RequestEvent, State, view};
@@ -70,6 +70,15 @@ impl Worker {
             Some(Inbound::Sync) => {
                 let nonce = &message.payload;
                 self.retained.heard(nonce, &self.bus, topics);
+                self.dismiss(message);
+                return None;
+            }
+            None if state.is_ghost(&message.topic) => {
+                if message.retain && !message.payload.is_empty() {
+                    info!(topic = message.topic, "what Frigate left of a past replay is cleared");
+                    self.retained.found(&message.topic);
+                    self.clear(message.topic.clone());
+                }
                 self.dismiss(message);
                 return None;
             }

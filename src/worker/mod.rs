@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::bus::{self, Bus, BusError, Signal};
@@ -27,8 +27,8 @@ use crate::health::{self, Health};
 use crate::job::Workshop;
 use crate::outbox::Outbox;
 use crate::session::{
-    Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, State, Step, recover,
-    step, view,
+    Deed, Done, Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, State, Step,
+    recover, step, view,
 };
 use crate::store::{Store, StoreError};
 use crate::sweep::{self, Sweeps, Yard};
@@ -187,6 +187,7 @@ impl Worker {
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shutdown = pin!(shutdown);
         loop {
+            let wake_in = state.wake_at().map(|at| at.since(clock::now()));
             let event = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -196,6 +197,7 @@ impl Worker {
                     self.retained.go_round_again(&self.bus, &state.policy.topics);
                     None
                 }
+                () = wake(wake_in) => Some(Event::Wake),
                 _ = watchdog.tick() => {
                     self.look_at_clip(&state);
                     self.read_cameras();
@@ -259,10 +261,10 @@ impl Worker {
                     warn!(reason, "the broker does not tell when Home Assistant starts");
                 }
             }
-            Signal::Subscribed { tag, result } => match result {
-                Ok(()) => self.retained.subscribed(tag, &mut self.outbox, &state.policy.topics),
-                Err(reason) => error!(reason, "the broker refuses the subscription to requests"),
-            },
+            Signal::Subscribed { tag, result } => {
+                let topics = &state.policy.topics;
+                self.retained.subscribed(tag, result, &mut self.outbox, topics);
+            }
             Signal::Published { topic, cleared, result } => match result {
                 Ok(()) if cleared && self.outbox.cleared(&topic) => {
                     // Only a crash in this moment would clear the topic once more.
@@ -296,19 +298,22 @@ impl Worker {
                 let topic = state.policy.topics.event();
                 self.outbox.say(topic, json(&message), None);
             }
-            Effect::ClearTopic(topic) => {
-                let clear = Outgoing {
-                    topic,
-                    payload: Default::default(),
-                    retain: true,
-                    expiry_s: None,
-                    correlation: None,
-                };
-                // If there is no room now, the next connection finds the message again.
-                let _ = self.bus.publish(clear);
-            }
+            Effect::ClearTopic(topic) => self.clear(topic),
             _ => {}
         }
+    }
+
+    /// Clears a retained topic that is not of our view.
+    fn clear(&self, topic: String) {
+        let clear = Outgoing {
+            topic,
+            payload: Default::default(),
+            retain: true,
+            expiry_s: None,
+            correlation: None,
+        };
+        // If there is no room now, the next connection finds the message again.
+        let _ = self.bus.publish(clear);
     }
 
     fn act(&mut self, effect: Effect, state: &State) {
@@ -321,7 +326,11 @@ impl Worker {
                 let events = self.events.clone();
                 self.sweeps.start(order, async {}, move |gone| send(&events, Event::Swept(gone)));
             }
-            Effect::SweepRetained => self.retained.begin(&self.bus, &state.policy.topics),
+            // Without a connection the next one brings it.
+            Effect::SweepRetained if self.connected => {
+                self.retained.begin(&self.bus, &state.policy.topics, state.ghost_filters());
+            }
+            Effect::Frigate(deed) => self.do_at_frigate(deed),
             _ => {}
         }
     }
@@ -396,6 +405,19 @@ impl Worker {
         });
     }
 
+    /// Does one thing at the running Frigate, beside the loop. The session asks for one at a time.
+    fn do_at_frigate(&self, deed: Deed) {
+        let (workshop, events) = (Arc::clone(&self.workshop), self.events.clone());
+        tokio::spawn(async move {
+            let done = match &workshop.frigate {
+                Some(frigate) => frigate.perform(&deed).await,
+                None => Done::Failed("there is no way to Frigate".to_owned()),
+            };
+            log_deed(&deed, &done);
+            send(&events, Event::Frigate(deed, done));
+        });
+    }
+
     /// Sends the watchdog's round, with a look at the clip of a live session.
     fn look_at_clip(&mut self, state: &State) {
         if self.tick.as_ref().is_some_and(|tick| !tick.is_finished()) {
@@ -447,6 +469,15 @@ impl Worker {
     }
 }
 
+/// Ready in so many seconds, never without them. The clock may be set meanwhile, so it is looked at
+/// again once a minute.
+async fn wake(in_s: Option<f64>) {
+    match in_s {
+        Some(in_s) => sleep(Duration::from_secs_f64(in_s.clamp(0.0, 60.0))).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Whether an effect says something; the others do something, after everything was said.
 fn is_word(effect: &Effect) -> bool {
     matches!(
@@ -480,6 +511,25 @@ fn log_happening(message: &EventMessage) {
             warn!(job_id, camera, "{:?} {what}", message.event_type);
         }
         happening => info!(job_id, camera, "{happening:?} {what}"),
+    }
+}
+
+fn log_deed(deed: &Deed, done: &Done) {
+    let (what, camera) = match deed {
+        Deed::Look => ("look", None),
+        Deed::Add(camera, ..) => ("add", Some(camera)),
+        Deed::LookForPicture(camera) => ("look for a picture", Some(camera)),
+        Deed::Remove(camera) => ("remove", Some(camera)),
+        Deed::SwitchOff(camera) => ("switch off", Some(camera)),
+        Deed::Delete(camera) => ("delete", Some(camera)),
+    };
+    let camera = camera.map(ReplayCamera::as_str);
+    match done {
+        Done::Refused(reason) | Done::Failed(reason) | Done::Unanswered(reason) => {
+            warn!(camera, "Frigate, {what}: {reason}");
+        }
+        Done::Added(_) | Done::Changed => info!(camera, "Frigate, {what}: done"),
+        Done::Looked(_) | Done::Picture(_) => debug!(camera, "Frigate, {what}: {done:?}"),
     }
 }
 

@@ -7,12 +7,15 @@
 //!
 //! The nonce travels as a request would, so its arrival also shows that requests can reach us: a
 //! broker may grant a subscription whose messages its access rules then hold back.
+//!
+//! Two kinds are searched: updates of replay cameras below our own base, and *ghosts*, what Frigate
+//! leaves below its own prefix of a replay camera that is gone.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::bus::{Bus, Filter};
 use crate::outbox::Outbox;
@@ -26,6 +29,8 @@ const SILENT_ROUNDS: u32 = 3;
 
 /// The tag of the subscription to Home Assistant's greeting; rounds begin with 1.
 pub const GREETING_TAG: u64 = 0;
+/// How many bytes of filters go into one packet: small enough for any broker that takes our messages.
+const FILTERS_MAX_BYTES: usize = 1000;
 
 /// A search for stale retained topics on the present connection.
 #[derive(Debug, Default)]
@@ -36,19 +41,25 @@ pub struct RetainedSweep {
     found: HashSet<String>,
     found_in_round: usize,
     silent_rounds: u32,
+    /// The filters of the ghosts.
+    ghosts: Vec<String>,
+    /// Subscriptions of this round that the broker has not answered yet.
+    awaited: usize,
+    ghosts_refused: bool,
 }
 
 impl RetainedSweep {
-    /// Begins with a new connection.
-    pub fn begin(&mut self, bus: &Bus, topics: &Topics) {
+    /// Begins anew: with a new connection, and when a session has ended.
+    pub fn begin(&mut self, bus: &Bus, topics: &Topics, ghosts: Vec<String>) {
+        self.let_go_of_ghosts(bus);
+        self.ghosts = ghosts;
         self.found.clear();
         self.silent_rounds = 0;
-        self.next_round();
         // A request that was published retained must be seen as such even when it comes live.
         let requests = [topics.requests_filter(), topics.form_filter()]
             .map(|filter| Filter { filter, keep_retain_flag: true });
         let [requests, form] = requests;
-        bus.subscribe(&[requests, form, cameras(topics)], self.round);
+        self.next_round(bus, vec![requests, form, cameras(topics)]);
         if let Some(filter) = topics.home_assistant() {
             // On its own: a broker that refuses it must not keep requests from us.
             bus.subscribe(&[Filter { filter, keep_retain_flag: false }], GREETING_TAG);
@@ -68,9 +79,35 @@ impl RetainedSweep {
         }
     }
 
-    /// The broker took the subscription of round `tag`: the nonce follows.
-    pub fn subscribed(&mut self, tag: u64, outbox: &mut Outbox, topics: &Topics) {
-        if tag == self.round && self.deadline.is_some() {
+    /// The broker answered a subscription: after the last of a round the nonce follows.
+    pub fn subscribed(
+        &mut self,
+        tag: u64,
+        result: Result<(), String>,
+        outbox: &mut Outbox,
+        topics: &Topics,
+    ) {
+        let (round, is_ghosts) = (tag / 2, tag % 2 == 1);
+        if round != self.round || self.deadline.is_none() {
+            return;
+        }
+        match result {
+            Err(reason) if is_ghosts => {
+                if !std::mem::replace(&mut self.ghosts_refused, true) {
+                    warn!(
+                        reason,
+                        "what Frigate leaves retained is not cleared: the broker refuses it"
+                    );
+                }
+            }
+            Err(reason) => {
+                error!(reason, "the broker refuses the subscription to requests");
+                return;
+            }
+            Ok(()) => {}
+        }
+        self.awaited = self.awaited.saturating_sub(1);
+        if self.awaited == 0 {
             outbox.say(topics.sync(), self.nonce.clone().into_bytes(), None);
         }
     }
@@ -95,6 +132,7 @@ impl RetainedSweep {
         self.deadline = None;
         debug!(rounds = self.round, "the retained topics are known; requests arrive");
         bus.unsubscribe(&topics.cameras_filter());
+        self.let_go_of_ghosts(bus);
     }
 
     /// No nonce came in time.
@@ -110,11 +148,16 @@ impl RetainedSweep {
     }
 
     fn search_again(&mut self, bus: &Bus, topics: &Topics) {
-        self.next_round();
-        bus.subscribe(&[cameras(topics)], self.round);
+        self.next_round(bus, vec![cameras(topics)]);
     }
 
-    fn next_round(&mut self) {
+    fn let_go_of_ghosts(&mut self, bus: &Bus) {
+        for filter in self.ghosts.drain(..) {
+            bus.unsubscribe(&filter);
+        }
+    }
+
+    fn next_round(&mut self, bus: &Bus, own: Vec<Filter>) {
         self.round += 1;
         self.found_in_round = 0;
         // A broker that holds requests back for good is asked ever more rarely.
@@ -124,9 +167,52 @@ impl RetainedSweep {
         // Without random numbers the round's number alone must do.
         let _ = getrandom::fill(&mut bytes);
         self.nonce = format!("{}-{:016x}", self.round, u64::from_le_bytes(bytes));
+        bus.subscribe(&own, self.round * 2);
+        self.awaited = 1;
+        for filters in packets(&self.ghosts) {
+            bus.subscribe(&filters, self.round * 2 + 1);
+            self.awaited += 1;
+        }
     }
 }
 
 fn cameras(topics: &Topics) -> Filter {
     Filter { filter: topics.cameras_filter(), keep_retain_flag: false }
+}
+
+/// Filters, a packet's worth at a time.
+fn packets(filters: &[String]) -> Vec<Vec<Filter>> {
+    let mut packets: Vec<Vec<Filter>> = Vec::new();
+    let mut bytes = FILTERS_MAX_BYTES;
+    for filter in filters {
+        bytes += filter.len();
+        if bytes > FILTERS_MAX_BYTES {
+            packets.push(Vec::new());
+            bytes = filter.len();
+        }
+        if let Some(packet) = packets.last_mut() {
+            packet.push(Filter { filter: filter.clone(), keep_retain_flag: false });
+        }
+    }
+    packets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_shared_out_among_packets() {
+        let filters: Vec<String> =
+            (0..50).map(|n| format!("frigate/_replay_camera{n:03}/#")).collect();
+        let packets = packets(&filters);
+        assert!(packets.len() > 1);
+        for packet in &packets {
+            let bytes: usize = packet.iter().map(|filter| filter.filter.len()).sum();
+            assert!(!packet.is_empty() && bytes <= FILTERS_MAX_BYTES);
+        }
+        let all: Vec<String> = packets.into_iter().flatten().map(|f| f.filter).collect();
+        assert_eq!(all, filters);
+        assert!(super::packets(&[]).is_empty());
+    }
 }

@@ -83,7 +83,9 @@ impl Shipped {
             .args(["-r", &format!("{ROOT}/docker"), docker.to_str().unwrap()])
             .status();
         assert!(copied.unwrap().success());
-        let made = Command::new("sh").arg(docker.join("passwords.sh")).output().unwrap();
+        let made =
+            Command::new("sh").arg(docker.join("passwords.sh")).args(["front", "yard"]).output();
+        let made = made.unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut passwords = BTreeMap::new();
         for entry in fs::read_dir(docker.join("secrets")).unwrap().flatten() {
@@ -169,6 +171,8 @@ fn with_the_shipped_rules_everybody_may_do_what_they_should_and_nothing_else() {
         ("frigate_replay", "homeassistant/device/other/config", false),
         ("frigate_replay", "homeassistant/status", false),
         ("frigate_replay", "home/door/unlock", false),
+        ("frigate_replay", "frigate/_replay_front/person/snapshot", true),
+        ("frigate_replay", "frigate/_replay_other/person/snapshot", false),
         ("homeassistant", request.as_str(), true),
         ("homeassistant", session.as_str(), false),
         ("homeassistant", choice.as_str(), true),
@@ -191,6 +195,7 @@ fn with_the_shipped_rules_everybody_may_do_what_they_should_and_nothing_else() {
         ("frigate_replay", "frigate/front/person", false),
         ("frigate_replay", "homeassistant/status", true),
         ("frigate_replay", "homeassistant/other", false),
+        ("frigate_replay", "frigate/_replay_yard/detect/state", true),
         ("homeassistant", session.as_str(), true),
         ("dashboard", session.as_str(), true),
         ("dashboard", "home/door/unlock", false),

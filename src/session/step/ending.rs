@@ -114,6 +114,10 @@ impl Turn {
             self.state.record.job = Some(stopped_job(&session, self.now));
         }
         self.announce_of(happening, Some(&session), message);
+        // Frigate's own topics of the camera are searched again now that it is gone.
+        if self.state.policy.frigate_topics.is_some() {
+            self.effects.push(Effect::SweepRetained);
+        }
         for reply_to in answers.clone() {
             let data = ResponseData {
                 job_id: session.job_id.clone(),

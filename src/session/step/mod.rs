@@ -4,11 +4,11 @@ mod ending;
 mod job;
 mod requests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::wire::messages::{EventMessage, Happening, Response, ResponseData, ResponseStatus};
 use crate::wire::requests::{Code, Refusal};
-use crate::words::{JobId, ReplayCamera, UnixTime};
+use crate::words::{CameraName, JobId, ReplayCamera, UnixTime};
 
 use super::event::{Effect, Event, ReplyTo};
 use super::link::LinkNow;
@@ -84,6 +84,27 @@ impl State {
     pub fn kept_camera(&self) -> Option<ReplayCamera> {
         let session = self.record.session.as_ref()?;
         (!matches!(session.stage, Stage::Stopping { .. })).then(|| session.replay_camera())
+    }
+
+    /// The filters of Frigate's own topics where a replay camera of the past may have left something.
+    pub fn ghost_filters(&self) -> Vec<String> {
+        let Some(topics) = &self.policy.frigate_topics else {
+            return Vec::new();
+        };
+        let known = self.cameras.iter().flatten().map(CameraName::replay);
+        let mut cameras: BTreeSet<ReplayCamera> = known.collect();
+        cameras.extend(self.record.removed.keys().cloned());
+        if let Some(kept) = self.kept_camera() {
+            cameras.remove(&kept);
+        }
+        cameras.iter().map(|camera| topics.filter(camera)).collect()
+    }
+
+    /// Whether a topic is one of Frigate's that a replay camera of the past left.
+    pub fn is_ghost(&self, topic: &str) -> bool {
+        let topics = self.policy.frigate_topics.as_ref();
+        let camera = topics.and_then(|topics| topics.parse(topic));
+        camera.is_some_and(|camera| self.kept_camera() != Some(camera))
     }
 }
 

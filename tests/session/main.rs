@@ -1,9 +1,12 @@
 //! A virtual world around the session, and what must hold in it.
 //!
 //! The world has a disk that keeps the saved record, a broker that keeps retained topics, traces
-//! (clips, files, rows) of replay cameras, and a job. It carries out steps as the worker does: save,
+//! (clips, files, rows) of replay cameras, a job, and perhaps a running Frigate. It carries out steps as the worker does: save,
 //! publish, act, one small act at a time, and can be cut off after any of them. Whatever happens,
 //! once it is started again and nothing more comes, everything must agree.
+
+mod frigate;
+mod link;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,10 +16,14 @@ use serde_json::{Value, json};
 use frigate_replay::outbox::Outbox;
 use frigate_replay::session::*;
 use frigate_replay::wire::form::{Control, FormChange};
-use frigate_replay::wire::messages::{JobStatus, ResponseStatus, SessionMessage, SettingsSource};
+use frigate_replay::wire::messages::{
+    FrigateWay, JobStatus, ResponseStatus, SessionMessage, SettingsSource,
+};
 use frigate_replay::wire::requests::{Code, Refusal, Request, Span, Transaction, Verb};
 use frigate_replay::wire::topics::{Inbound, Topics, Update};
 use frigate_replay::words::{CameraName, JobId, ReplayCamera, TimeRange, UnixTime};
+
+use frigate::Frigate;
 
 /// What the world is told to do from outside.
 #[derive(Clone, Debug)]
@@ -46,6 +53,13 @@ enum Order {
     /// The broker comes back with an older store: as it was after so many of a hundred publishes.
     OldBroker(usize),
     Reconnect,
+    /// The running Frigate stops to answer, or answers again.
+    FrigateDown(bool),
+    /// The running Frigate does what it is told so many seconds later, without an answer; or at once.
+    FrigateLate(Option<u32>),
+    /// Somebody puts a replay camera into the running Frigate that nobody remembers; not in the very
+    /// moment between a look of the worker's and its deed.
+    StaleInFrigate(&'static str),
     /// The worker is killed and started again.
     Kill,
 }
@@ -62,6 +76,7 @@ struct World {
     /// What the broker retained after each publish.
     past: Vec<BTreeMap<String, String>>,
     traces: BTreeSet<ReplayCamera>,
+    frigate: Option<Frigate>,
     /// Ids of the jobs that run.
     job: Option<JobOrder>,
     replies: Vec<frigate_replay::wire::messages::Response>,
@@ -76,6 +91,10 @@ struct World {
 }
 
 fn policy() -> Policy {
+    policy_of(None)
+}
+
+fn policy_of(frigate: Option<&Frigate>) -> Policy {
     Policy {
         topics: Topics::new("frigate_replay", "test")
             .unwrap()
@@ -83,7 +102,8 @@ fn policy() -> Policy {
             .unwrap(),
         max_session_s: 43_200.0,
         max_range_s: 86_400.0,
-        frigate_url: None,
+        frigate_url: frigate.map(|_| "http://frigate:5000".into()),
+        frigate_topics: None,
     }
 }
 
@@ -99,6 +119,10 @@ fn job_id(n: u64) -> JobId {
 
 impl World {
     fn new() -> Self {
+        Self::beside(None)
+    }
+
+    fn beside(frigate: Option<Frigate>) -> Self {
         let mut world = Self {
             now: 1_000_000.0,
             saved: BTreeMap::new(),
@@ -106,10 +130,11 @@ impl World {
             broker: BTreeMap::new(),
             past: vec![BTreeMap::new()],
             traces: BTreeSet::new(),
+            state: State::of(policy_of(frigate.as_ref()), Record::default()),
+            frigate,
             job: None,
             replies: Vec::new(),
             settled: BTreeSet::new(),
-            state: State::of(policy(), Record::default()),
             outbox: Outbox::default(),
             under_way: VecDeque::new(),
             next_receipt: 0,
@@ -149,7 +174,8 @@ impl World {
             session.stage == Stage::Live && !self.traces.contains(&session.replay_camera())
         });
         let cameras = Ok(vec![camera("front"), camera("yard")]);
-        let step = recover(policy(), record, cameras, clip_gone, self.time());
+        let policy = policy_of(self.frigate.as_ref());
+        let step = recover(policy, record, cameras, clip_gone, self.time());
         self.carry_out(step)?;
         self.connect()
     }
@@ -258,8 +284,11 @@ impl World {
                 self.traces.retain(|camera| Some(camera) == keep.as_ref());
                 self.under_way.push_back(Event::Swept(litter));
             }
-            // No Frigate is linked in this world.
-            Effect::Frigate(_) => {}
+            Effect::Frigate(deed) => {
+                let frigate = self.frigate.as_mut().expect("no Frigate is beside this world");
+                let done = frigate.perform(&deed, self.now);
+                self.under_way.push_back(Event::Frigate(deed, done));
+            }
             Effect::SweepRetained => {
                 let view = view(&self.state);
                 let shown =
@@ -316,19 +345,32 @@ impl World {
                 Some(event) => self.happen(event),
                 None => Ok(()),
             },
-            Order::Settle => {
-                while let Some(event) = self.under_way.pop_front() {
-                    self.happen(event)?;
-                }
-                Ok(())
-            }
+            Order::Settle => self.settle(),
             Order::FailJob => {
                 let Some(job) = self.job.clone() else { return Ok(()) };
                 self.end_job();
                 self.happen(Event::Job(job.job_id, JobReport::Ended(Some("no space".into()))))
             }
+            Order::FrigateDown(down) => {
+                self.frigate.iter_mut().for_each(|frigate| frigate.down = *down);
+                Ok(())
+            }
+            Order::FrigateLate(late_s) => {
+                let late_s = late_s.map(f64::from);
+                self.frigate.iter_mut().for_each(|frigate| frigate.late_s = late_s);
+                Ok(())
+            }
+            Order::StaleInFrigate(name) => {
+                if let Some(frigate) = &mut self.frigate
+                    && frigate.way != FrigateWay::PublishOnly
+                    && self.state.record.session.is_none()
+                {
+                    frigate.cameras.entry(camera(name).replay()).or_insert(true);
+                }
+                Ok(())
+            }
             Order::Wait(seconds) => {
-                self.now += f64::from(*seconds);
+                self.pass_time(f64::from(*seconds));
                 let session = self.state.record.session.as_ref();
                 let clip_gone = session.is_some_and(|session| {
                     session.stage == Stage::Live && !self.traces.contains(&session.replay_camera())
@@ -349,6 +391,30 @@ impl World {
             }
             Order::Reconnect => self.connect(),
             Order::Kill => self.boot(),
+        }
+    }
+
+    fn pass_time(&mut self, seconds: f64) {
+        self.now += seconds;
+        self.frigate.iter_mut().for_each(|frigate| frigate.pass_time(self.now));
+    }
+
+    /// Everything goes on until nothing is under way and no time is waited for. What is tried again
+    /// and again is tried for an hour at most.
+    fn settle(&mut self) -> Result<(), Cut> {
+        let until = self.now + 3600.0;
+        loop {
+            if let Some(event) = self.under_way.pop_front() {
+                self.happen(event)?;
+                continue;
+            }
+            match self.state.wake_at() {
+                Some(at) if self.now < until => {
+                    self.pass_time(at.since(self.time()).max(0.0));
+                    self.happen(Event::Wake)?;
+                }
+                _ => return Ok(()),
+            }
         }
     }
 
@@ -391,6 +457,7 @@ impl World {
     /// Holds when nothing is under way any more.
     fn check_calm(&self) {
         assert!(self.under_way.is_empty());
+        assert_eq!(self.state.wake_at(), None, "something is still waited for");
         let shown: BTreeMap<String, String> = view(&self.state)
             .into_iter()
             .filter_map(|retained| Some((retained.topic, retained.payload?)))
@@ -399,6 +466,15 @@ impl World {
         assert_eq!(Record::from_parts(&self.saved).0, self.state.record, "unsaved");
         let kept: BTreeSet<ReplayCamera> = self.state.kept_camera().into_iter().collect();
         assert_eq!(self.traces, kept, "traces of other cameras than the session's");
+        if let Some(frigate) = &self.frigate {
+            assert_eq!(frigate.harm, Vec::<String>::new());
+            let there =
+                if frigate.way == FrigateWay::PublishOnly { BTreeSet::new() } else { kept.clone() };
+            assert_eq!(frigate.standing(), there, "in Frigate stands another camera");
+            assert!(frigate.cameras.values().all(|is_on| *is_on));
+            let noted: BTreeSet<_> = self.state.record.link.placed.keys().cloned().collect();
+            assert_eq!(noted, there, "what is noted of Frigate is not so");
+        }
         assert!(self.state.record.litter.keys().all(|camera| kept.contains(camera)));
         assert!(self.state.claim.is_none() && self.state.waiting.is_empty());
         match &self.state.record.session {
@@ -434,6 +510,7 @@ impl World {
     /// Lets everything come to its end: the calm that must be consistent.
     fn calm(&mut self) {
         self.acts_left = None;
+        self.run(&[Order::FrigateDown(false), Order::FrigateLate(None)]).unwrap();
         self.run(&[Order::Settle, Order::Wait(60), Order::Settle, Order::Reconnect, Order::Settle])
             .unwrap();
         self.acts_left = Some(0);
@@ -715,9 +792,10 @@ fn the_crash_matrix() {
         |world| world.broker = world.past[world.past.len() / 2].clone(),
     ];
     let mut cuts = 0;
-    for life in lives {
+    let frigates = [None, Some(FrigateWay::AddAndRemove), Some(FrigateWay::SwitchOffAndDelete)];
+    for (life, way) in lives.into_iter().flat_map(|life| frigates.map(|way| (life, way))) {
         let acts = {
-            let mut world = World::new();
+            let mut world = World::beside(way.map(Frigate::new));
             world.acts_done = 0;
             world.run(life).unwrap();
             world.acts_done
@@ -725,7 +803,7 @@ fn the_crash_matrix() {
         assert!(acts > 15, "{acts}");
         for cut in 0..acts {
             for broker in brokers {
-                let mut world = World::new();
+                let mut world = World::beside(way.map(Frigate::new));
                 world.acts_left = Some(cut);
                 world.run(life).expect_err("the cut came");
                 world.acts_left = None;
@@ -762,6 +840,9 @@ fn orders() -> impl Strategy<Value = Vec<(Order, Option<usize>)>> {
         1 => Just(Order::Reconnect),
         2 => (0..=100usize).prop_map(Order::OldBroker),
         1 => Just(Order::Kill),
+        1 => any::<bool>().prop_map(Order::FrigateDown),
+        1 => proptest::option::of(0..12u32).prop_map(Order::FrigateLate),
+        1 => Just(Order::StaleInFrigate("yard")),
     ];
     // Now and then the worker dies in the middle of an order.
     let cut = proptest::option::weighted(0.15, 0..12usize);
@@ -771,8 +852,15 @@ fn orders() -> impl Strategy<Value = Vec<(Order, Option<usize>)>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
-    fn whatever_happens_the_next_calm_finds_the_world_consistent(script in orders()) {
-        let mut world = World::new();
+    fn whatever_happens_the_next_calm_finds_the_world_consistent(
+        way in proptest::option::of(prop_oneof![
+            Just(FrigateWay::AddAndRemove),
+            Just(FrigateWay::SwitchOffAndDelete),
+            Just(FrigateWay::PublishOnly),
+        ]),
+        script in orders(),
+    ) {
+        let mut world = World::beside(way.map(Frigate::new));
         let mut was_cut = false;
         for (order, cut) in &script {
             world.acts_left = *cut;
