@@ -25,6 +25,7 @@ fn state(instance: &str, frigate_url: Option<&str>) -> State {
         max_session_s: 43_200.0,
         max_range_s: 86_400.0,
         frigate_url: frigate_url.map(str::to_owned),
+        frigate_pictures: frigate_url.map(str::to_owned),
         frigate_topics: None,
     };
     let cameras = ["front", "yard"].map(|name| CameraName::parse(name).unwrap());
@@ -173,17 +174,17 @@ fn what_a_link_to_frigate_brings_is_removed_with_it() {
         assert_eq!(component["platform"], with[key]["platform"], "{key}");
         if component.as_object().unwrap().len() == 1 {
             removed += 1;
-            assert!(key.starts_with("frigate_"), "{key}");
+            assert!(key.starts_with("frigate_") || key == "picture", "{key}");
             assert!(with[key]["unique_id"].is_string(), "{key}");
         }
     }
-    assert_eq!(removed, 3);
+    assert_eq!(removed, 4);
 }
 
 #[test]
 fn every_topic_of_an_entity_is_one_of_ours() {
     let topics = topics("frigate");
-    let mut ours: BTreeSet<String> = view(&state("frigate", None))
+    let mut ours: BTreeSet<String> = view(&state("frigate", Some("http://frigate:5000")))
         .into_iter()
         .filter(|retained| Some(&retained.topic) != topics.discovery().as_ref())
         .map(|retained| retained.topic)
@@ -191,7 +192,7 @@ fn every_topic_of_an_entity_is_one_of_ours() {
     ours.extend([topics.event(), topics.last_response(), topics.request(Verb::Stop)]);
     ours.extend(Control::ALL.map(|control| topics.form_set(control)));
     let device = device_of(&state("frigate", Some("http://frigate:5000")));
-    assert_eq!(device["availability_topic"], topics.available());
+    assert_eq!(device["availability"], json!([{"topic": topics.available()}]));
     let mut seen = 0;
     for (key, component) in components(&device) {
         for (field, topic) in component.as_object().unwrap() {

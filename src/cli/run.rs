@@ -43,13 +43,17 @@ pub fn run(args: SettingsArgs) -> Result<(), Failure> {
 /// The certificates to trust for Frigate are none.
 pub fn plan(settings: Settings) -> Result<Plan, Failure> {
     let database = Database::at(settings.database);
+    let is_open = settings.frigate.as_ref().is_some_and(|options| options.login.is_none());
     let frigate = frigate(settings.frigate)?.map(Arc::new);
+    let frigate_url = frigate.as_deref().map(|frigate| frigate.address().to_owned());
+    let frigate_pictures = frigate_url.clone().filter(|_| is_open);
     Ok(Plan {
         policy: Policy {
             topics: settings.topics,
             max_session_s: settings.max_session.as_secs_f64(),
             max_range_s: settings.max_range.as_secs_f64(),
-            frigate_url: frigate.as_deref().map(|frigate| frigate.address().to_owned()),
+            frigate_url,
+            frigate_pictures,
             frigate_topics: settings.frigate_topics,
         },
         bus: settings.bus,

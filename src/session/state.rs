@@ -60,6 +60,8 @@ pub struct Policy {
     pub max_range_s: f64,
     /// The running Frigate's address, if cameras are to be applied to it.
     pub frigate_url: Option<String>,
+    /// From where anybody may fetch pictures of Frigate's cameras, if one may without a login.
+    pub frigate_pictures: Option<String>,
     /// Where Frigate's own topics are, if what it leaves there of replay cameras is to be cleared.
     pub frigate_topics: Option<FrigateTopics>,
 }

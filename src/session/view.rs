@@ -60,6 +60,9 @@ pub fn view(state: &State) -> Vec<Retained> {
     if let Some(response) = &record.last_response {
         view.push(kept(topics.last_response(), response));
     }
+    if let Some(picture) = state.picture() {
+        view.push(kept(topics.picture(), &picture));
+    }
     view.push(kept(topics.info(), &info(state)));
     if let Some(topic) = topics.discovery() {
         view.push(kept(topic, &discovery::payload(&device(state))));
@@ -148,6 +151,7 @@ fn device(state: &State) -> Device<'_> {
         cameras: state.form_cameras(),
         minutes_max: state.policy.minutes_max(),
         frigate_url: state.policy.frigate_url.as_deref(),
+        frigate_pictures: state.policy.frigate_pictures.as_deref(),
     }
 }
 

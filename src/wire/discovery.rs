@@ -29,6 +29,8 @@ pub struct Device<'a> {
     pub minutes_max: u32,
     /// The running Frigate's address, if there is a link to it.
     pub frigate_url: Option<&'a str>,
+    /// From where Home Assistant may fetch pictures of Frigate's cameras.
+    pub frigate_pictures: Option<&'a str>,
 }
 
 /// Components that an earlier version had, with their platform: Home Assistant removes an entity
@@ -58,6 +60,7 @@ pub fn payload(device: &Device) -> Value {
     entities.controls(device);
     entities.diagnostics(topics);
     entities.frigate(topics, device.frigate_url.is_some());
+    entities.picture(topics, device.frigate_pictures);
     for (key, platform) in RETIRED {
         entities.remove(platform, key);
     }
@@ -74,7 +77,7 @@ pub fn payload(device: &Device) -> Value {
     json!({
         "device": about,
         "origin": {"name": "frigate-replay", "sw_version": device.version},
-        "availability_topic": topics.available(),
+        "availability": [{"topic": topics.available()}],
         "qos": 1,
         "components": entities.components,
     })
@@ -380,6 +383,32 @@ impl Entities {
                 "device_class": "data_size",
                 "unit_of_measurement": "B",
                 "entity_category": "diagnostic",
+            }),
+        );
+    }
+
+    /// The replay as Frigate shows it. There is no address without a replay, and Home Assistant takes
+    /// nothing else for a picture: Frigate's own stands in while the entity is unavailable.
+    fn picture(&mut self, topics: &Topics, base: Option<&str>) {
+        let Some(base) = base else {
+            return self.remove("image", "picture");
+        };
+        let base = base.replace('\'', "%27");
+        self.add(
+            "image",
+            "Picture",
+            "mdi:image-outline",
+            json!({
+                "url_topic": topics.picture(),
+                "url_template": format!("{{{{ value_json.url or '{base}' }}}}"),
+                "availability": [
+                    {"topic": topics.available()},
+                    {
+                        "topic": topics.picture(),
+                        "value_template": "{{ 'online' if value_json.url else 'offline' }}",
+                    },
+                ],
+                "availability_mode": "all",
             }),
         );
     }

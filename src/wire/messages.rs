@@ -185,6 +185,15 @@ pub struct FrigateInfo {
     pub left_over: Vec<ReplayCamera>,
 }
 
+/// `B/picture`: where Frigate shows the replay; with a link to a Frigate that asks for no login.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PictureMessage {
+    /// Address of the newest picture, with the boxes of what is detected; null without a replay. Its
+    /// end changes now and then, so that who fetches at each change sees a fresh one.
+    pub url: Option<String>,
+}
+
 /// How a job stands, in Frigate's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::form::{FormCamera, FormCameraSet, FormMinutes, FormMinutesSet, FormReplaySet};
 use super::messages::{
-    CameraAdd, CameraRemove, EventMessage, HistoryMessage, InfoMessage, JobStateMessage, Response,
-    SessionMessage,
+    CameraAdd, CameraRemove, EventMessage, HistoryMessage, InfoMessage, JobStateMessage,
+    PictureMessage, Response, SessionMessage,
 };
 use super::requests::{StartFromExportRequest, StartRequest, StopRequest};
 
@@ -74,6 +74,15 @@ pub fn all(camera_config: &CameraConfigSchema) -> Vec<MessageSchema> {
                 "camera": "_replay_front", "source_camera": "front", "job_id": "k3v9x0q2m7ab",
                 "reason": "stopped", "config": camera_config.example,
             })],
+        ),
+        message::<PictureMessage>(
+            "picture",
+            "B/picture",
+            true,
+            vec![
+                json!({"url": "http://frigate:5000/api/_replay_front/latest.jpg?bbox=1&t=1767226320"}),
+                json!({"url": null}),
+            ],
         ),
         message::<EventMessage>("event", "B/event", false, event_examples()),
         message::<HistoryMessage>("history", "B/history", true, history_examples()),

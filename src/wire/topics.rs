@@ -122,6 +122,11 @@ impl Topics {
         format!("{}/job_state", self.base)
     }
 
+    /// `B/picture`, retained.
+    pub fn picture(&self) -> String {
+        format!("{}/picture", self.base)
+    }
+
     /// `B/history`, retained.
     pub fn history(&self) -> String {
         format!("{}/history", self.base)

@@ -17,7 +17,7 @@ PLATFORMS = ("binary_sensor", "button", "event", "image", "number", "select", "s
 
 def keys(validator):
     """The keys of a schema, or of the first schema that a chain of validators holds."""
-    schema = getattr(validator, "schema", None)
+    schema = validator if isinstance(validator, dict) else getattr(validator, "schema", None)
     if isinstance(schema, dict):
         return {str(getattr(key, "schema", key)): type(key).__name__ == "Required" for key in schema}
     for part in getattr(validator, "validators", ()):

@@ -103,6 +103,7 @@ fn policy_of(frigate: Option<&Frigate>) -> Policy {
         max_session_s: 43_200.0,
         max_range_s: 86_400.0,
         frigate_url: frigate.map(|_| "http://frigate:5000".into()),
+        frigate_pictures: frigate.map(|_| "http://frigate:5000".into()),
         frigate_topics: None,
     }
 }

@@ -26,6 +26,9 @@ fn a_replay_appears_in_frigate_and_disappears_again() {
         assert_eq!(bus.ask("start", minute(&house))["status"], "ok");
         let session = bus.wait_phase("live");
         assert_eq!(session["link"], "added");
+        let picture = bus.wait_topic("picture", |picture| !picture["url"].is_null());
+        let url = picture["url"].as_str().unwrap();
+        assert!(url.starts_with(&format!("{}/api/_replay_front/latest.jpg?", frigate.url())));
         assert_eq!(frigate.running_replay_cameras(), ["_replay_front"]);
         let camera = frigate.camera_in_file("_replay_front").unwrap();
         assert_eq!(camera["ffmpeg"]["inputs"][0]["path"], session["clip_path"]);

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::wire::messages::{FrigateInfo, FrigateWay, LinkState};
+use crate::wire::messages::{FrigateInfo, FrigateWay, LinkState, PictureMessage};
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use super::state::{Session, Stage, State};
@@ -66,6 +66,8 @@ pub struct LinkNow {
     pub seen: Option<Seen>,
     /// Version and way of the newest look that succeeded.
     pub known: Option<(String, FrigateWay)>,
+    /// When the picture of the replay was last said to be fresh.
+    pub picture_at: Option<UnixTime>,
     /// A deed is under way.
     pub busy: bool,
     /// Why the newest deed failed.
@@ -215,6 +217,18 @@ impl State {
             Stage::Stopping { .. } if self.may_be_placed(&camera) => LinkState::TakingOut,
             Stage::Stopping { .. } => LinkState::TakenOut,
         }
+    }
+
+    /// Where Frigate shows the replay; `None` where nobody may look without a login.
+    pub(super) fn picture(&self) -> Option<PictureMessage> {
+        let base = self.policy.frigate_pictures.as_ref()?;
+        let session = self.record.session.as_ref().filter(|session| session.stage == Stage::Live);
+        let camera = session.map(Session::replay_camera).filter(|camera| self.is_ours(camera));
+        let url = camera.map(|camera| {
+            let t = self.link.picture_at.map_or(0.0, |at| at.seconds().floor());
+            format!("{base}/api/{camera}/latest.jpg?bbox=1&t={t}")
+        });
+        Some(PictureMessage { url })
     }
 
     /// The running Frigate as it is shown in `info`; `None` without a link.

@@ -154,6 +154,7 @@ impl Turn {
     pub(super) fn tick(&mut self, clip_gone: bool) {
         let now = self.now;
         self.state.link.seen = None;
+        self.state.link.picture_at = Some(now);
         let max_session_s = self.state.policy.max_session_s;
         let session = self.state.record.session.as_ref();
         let ending = session.and_then(|session| match session.stage {

@@ -79,6 +79,7 @@ impl Turn {
         if let Some(session) = &mut self.state.record.session {
             session.stage = Stage::Live;
         }
+        self.state.link.picture_at = Some(now);
         if let Some(job) = &mut self.state.record.job {
             job.status = JobStatus::Success;
             job.end_time = Some(now);
