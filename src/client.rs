@@ -17,7 +17,7 @@ use crate::wire::topics::Topics;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the worker may take to answer. A stop is answered when it is done.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the broker may take to tell what it retains.
 const RETAINED_PATIENCE: Duration = Duration::from_secs(2);

@@ -534,6 +534,37 @@ fn a_live_camera_is_taken_as_it_runs() {
     assert!(matches!(from_live(&json!([]), "/clip.mp4", None), Err(ReplayConfigError::Config(_))));
 }
 
+/// Up to 0.17 masks are lists without names, and each filter has those of all objects behind its own.
+#[test]
+fn a_live_camera_of_0_17_is_taken_as_it_runs() {
+    let live = json!({
+        "name": "front",
+        "detect": {"enabled": true, "fps": 5, "width": 640, "height": 360},
+        "motion": {"mask": ["0.1,0.1,0.2,0.1,0.2,0.2"]},
+        "objects": {
+            "track": ["person"],
+            "mask": "0.5,0.5,0.6,0.5,0.6,0.6",
+            "filters": {"person": {
+                "min_score": 0.4,
+                "mask": ["0.7,0.7,0.8,0.7,0.8,0.8", "0.5,0.5,0.6,0.5,0.6,0.6"],
+            }},
+        },
+    });
+    let replay = from_live(&live, "/clip.mp4", None).unwrap();
+    let config = &replay.camera_config;
+    let coordinates = |masks: &Value| -> Vec<String> {
+        let masks = masks.as_object().unwrap().values();
+        masks.map(|mask| mask["coordinates"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(coordinates(&config["motion"]["mask"]), ["0.1,0.1,0.2,0.1,0.2,0.2"]);
+    assert_eq!(coordinates(&config["objects"]["mask"]), ["0.5,0.5,0.6,0.5,0.6,0.6"]);
+    let of_person = coordinates(&config["objects"]["filters"]["person"]["mask"]);
+    assert_eq!(of_person, ["0.7,0.7,0.8,0.7,0.8,0.8", "0.5,0.5,0.6,0.5,0.6,0.6"]);
+    let shaped = shape(config, Release::V0_17).unwrap().config;
+    assert_eq!(shaped["motion"]["mask"], live["motion"]["mask"]);
+    assert_eq!(shaped["objects"]["filters"]["person"]["mask"], json!(["0.7,0.7,0.8,0.7,0.8,0.8"]));
+}
+
 #[test]
 fn overrides_are_laid_over_the_camera() {
     let case = file(

@@ -12,6 +12,7 @@ use super::errors::{Finding, Path, ReplayConfigError, Report};
 use super::fields::{self, Fate, Kind, Unknown};
 use super::labels::Labels;
 use super::merge;
+use super::migrate;
 use super::placement;
 use super::replay_camera;
 use super::resolve;
@@ -93,17 +94,22 @@ fn sections(camera: &Json, report: &mut Report<'_>) -> Option<Map> {
         };
         let path = Path::Top.key(name);
         match node(json, Layer::Camera, MAX_DEPTH, &mut left) {
-            Ok(mut node) => {
-                if let Some(field) = fields::find(&tables::REPLAYED_SECTIONS, name) {
-                    prune(&mut node, field.kind, &path, report);
-                }
-                written.insert(name, node);
-            }
+            Ok(node) => written.insert(name, node),
             Err(fault) => report.error(&path, source, fault),
         }
     }
     if let Some(objects) = written.get_mut("objects").and_then(Node::map_mut) {
+        drop_copied_polygons(objects);
+    }
+    // Up to 0.17 masks have no names.
+    migrate::name_masks(&mut written);
+    if let Some(objects) = written.get_mut("objects").and_then(Node::map_mut) {
         drop_copied_masks(objects);
+    }
+    for (name, node) in &mut written.entries {
+        if let Some(field) = fields::find(&tables::REPLAYED_SECTIONS, name) {
+            prune(node, field.kind, &Path::Top.key(name), report);
+        }
     }
     Some(written)
 }
@@ -133,6 +139,26 @@ fn prune(node: &mut Node, kind: Kind, path: &Path<'_>, report: &mut Report<'_>) 
             }
         }
         _ => {}
+    }
+}
+
+/// Up to 0.17 a live filter has the polygons of all objects behind its own; they are added again.
+fn drop_copied_polygons(objects: &mut Map) {
+    let copies: Vec<String> = match objects.get("mask").map(|mask| &mask.value) {
+        Some(Value::Text(polygon)) => vec![polygon.clone()],
+        Some(Value::List(polygons)) => {
+            polygons.iter().filter_map(Node::text).map(str::to_owned).collect()
+        }
+        _ => return,
+    };
+    let filters = objects.get_mut("filters").and_then(Node::map_mut);
+    for filter in filters.into_iter().flat_map(|filters| filters.entries.values_mut()) {
+        if let Some(Node { value: Value::List(polygons), .. }) =
+            filter.map_mut().and_then(|filter| filter.get_mut("mask"))
+        {
+            polygons
+                .retain(|polygon| !polygon.text().is_some_and(|p| copies.iter().any(|c| c == p)));
+        }
     }
 }
 

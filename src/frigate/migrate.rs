@@ -114,7 +114,7 @@ fn enable_detect(globals: &mut Map) {
 }
 
 /// Masks were a polygon or a list of polygons; now each has an id and a name.
-fn name_masks(settings: &mut Map) {
+pub(super) fn name_masks(settings: &mut Map) {
     let motion = settings.get_mut("motion").and_then(Node::map_mut);
     if let Some(mask) = motion.and_then(|motion| motion.get_mut("mask")) {
         name_polygons(mask, "motion_mask", "Motion Mask", "");
