@@ -1,6 +1,6 @@
 # What people run. `make test` needs cargo, gcc and apt; it installs the rest.
 
-.PHONY: test test-home-assistant tools lint bench demo schemas
+.PHONY: test test-home-assistant tools lint bench faults demo schemas
 
 # The one test command.
 test: tools
@@ -26,6 +26,10 @@ lint:
 # Ratios against floors measured in the same run.
 bench: tools
 	cargo bench --locked
+
+# The faults, tried for FAULTS_MINUTES; FAULTS_ONLY and FAULTS_SEED repeat what was found.
+faults: tools
+	FAULTS_MINUTES=$${FAULTS_MINUTES:-10} cargo test --locked --all-features --test faults
 
 demo:
 	cargo run --locked --features demo -- demo

@@ -8,11 +8,17 @@ mod bus;
 #[allow(dead_code)] // Likewise.
 mod house;
 mod ratios;
+#[path = "../tests/worker/world.rs"]
+#[allow(dead_code)] // Likewise.
+mod world;
 
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use frigate_replay::database::Database;
+use frigate_replay::files::Folders;
+use frigate_replay::sweep::{Order, Yard};
 use rumqttc::mqttbytes::v5::Packet;
 use rumqttc::{Client, Event, MqttOptions, NetworkOptions, PublishOptions, QoS};
 use serde_json::json;
@@ -24,8 +30,10 @@ const ROUNDS: usize = 100;
 
 fn main() {
     requests();
+    throughput();
     ten_minutes();
     starts();
+    sweeps();
 }
 
 /// From the request to `running` on the bus, the flush to the disk included.
@@ -147,6 +155,87 @@ fn timed(bus: &mut Bus, topic: &str, payload: &str, fits: impl Fn(&str, &str) ->
     bus.publish(topic, payload);
     bus.wait(topic, |message| !message.retain && fits(&message.topic, &message.payload));
     start.elapsed()
+}
+
+/// Many requests at once, until the last is answered.
+fn throughput() {
+    const AT_ONCE: usize = 500;
+    let house = House::new();
+    let _echo = echo(house.port);
+    let worker = house.worker(&[]);
+    let mut bus = house.bus();
+    bus.wait_inactive();
+    memory(worker.pid());
+    let (mut echoes, mut refusals) = (Vec::new(), Vec::new());
+    for round in 0..=10 {
+        let echo = all(&mut bus, "echo/in", "echo/out", AT_ONCE);
+        let (request, response) = (format!("{BASE}/request/stop"), format!("{BASE}/response/stop"));
+        let refusal = all(&mut bus, &request, &response, AT_ONCE);
+        if round > 0 {
+            echoes.push(echo);
+            refusals.push(refusal);
+        }
+    }
+    let medians = ratios::table(
+        &format!("{AT_ONCE} requests at once (10 rounds, interleaved)"),
+        vec![("QoS 1 echoes by another client", echoes), ("refusals, each saved", refusals)],
+    );
+    let per_second = medians.iter().map(|all| AT_ONCE as f64 / all.as_secs_f64());
+    let shown: Vec<String> = per_second.map(|n| format!("{n:.0}")).collect();
+    println!("  a second: {}", shown.join(", "));
+    memory(worker.pid());
+}
+
+/// From the first of `count` publishes to the last of as many answers.
+fn all(bus: &mut Bus, topic: &str, answer: &str, count: usize) -> Duration {
+    bus.catch_up();
+    bus.forget();
+    let start = Instant::now();
+    for n in 0..count {
+        bus.publish(topic, format!(r#"{{"transaction":{n}}}"#));
+    }
+    for _ in 0..count {
+        bus.wait(answer, |message| message.topic == answer);
+    }
+    start.elapsed()
+}
+
+/// A sweep that finds nothing, with more and more snapshots of other cameras: it lists none of them.
+fn sweeps() {
+    let folders = [100, 10_000, 100_000].map(|count| {
+        let dir = tempfile::TempDir::new().expect("there is room");
+        let clips = dir.path().join("clips");
+        fs::create_dir(&clips).expect("it is ours");
+        for n in 0..count {
+            fs::File::create(clips.join(format!("front-{n}.1-abc.jpg"))).expect("likewise");
+        }
+        dir
+    });
+    let yards = folders.each_ref().map(|dir| Yard {
+        folders: Folders {
+            media: dir.path().to_owned(),
+            replay: dir.path().join("frigate-replay"),
+        },
+        database: Database::at(dir.path().join("none.db")),
+    });
+    let sweep = |yard: &Yard| {
+        for _ in 0..100 {
+            assert!(yard.sweep(&Order::default(), || true).cameras.is_empty());
+        }
+    };
+    let clips = folders[2].path().join("clips");
+    ratios::compare(
+        "100 sweeps that find nothing, against the snapshots beside them",
+        10,
+        &mut [
+            ("100 files", &mut || sweep(&yards[0])),
+            ("10 000 files", &mut || sweep(&yards[1])),
+            ("100 000 files", &mut || sweep(&yards[2])),
+            ("listing 100 000 files once", &mut || {
+                assert_eq!(fs::read_dir(&clips).expect("there").count(), 100_000);
+            }),
+        ],
+    );
 }
 
 /// A client that answers `echo/in` with `echo/out`, as fast as the library can.

@@ -139,6 +139,8 @@ pub struct Message {
     pub payload: Bytes,
     /// Whether the broker kept it, or was asked to.
     pub retain: bool,
+    /// Whether the broker may have sent it before.
+    pub again: bool,
     /// MQTT 5: where the answer should go.
     pub response_topic: Option<String>,
     /// MQTT 5: what the answer must carry.
@@ -186,7 +188,7 @@ pub struct Bus {
     client: AsyncClient,
     signals: UnboundedSender<Signal>,
     generation: Arc<AtomicU64>,
-    /// Acknowledgements that found the client's channel full.
+    /// Acknowledgements that are still to be sent.
     unsent_acks: VecDeque<Acknowledgement>,
     pump: JoinHandle<()>,
 }
@@ -277,14 +279,13 @@ impl Bus {
         let _ = self.client.try_unsubscribe(filter);
     }
 
-    /// Tells the broker that a message cannot be lost any more. One of an older connection is
-    /// passed over: the broker sends that message again.
+    /// A message cannot be lost any more: the broker is told so by [`Bus::flush_acks`].
     pub fn acknowledge(&mut self, acknowledgement: Acknowledgement) {
         self.unsent_acks.push_back(acknowledgement);
-        self.flush_acks();
     }
 
-    /// Sends the acknowledgements that found no room before.
+    /// Sends the acknowledgements as far as there is room for them. One of an older connection is
+    /// passed over: the broker sends that message again.
     pub fn flush_acks(&mut self) {
         while let Some(next) = self.unsent_acks.pop_front() {
             if next.generation != self.generation.load(Ordering::Acquire) {
@@ -387,6 +388,7 @@ impl Pump {
             topic: String::from_utf8(publish.topic.to_vec()).ok()?,
             payload: publish.payload,
             retain: publish.retain,
+            again: publish.dup,
             response_topic: properties.response_topic,
             correlation: properties.correlation_data,
             acknowledgement,

@@ -7,5 +7,6 @@ use crate::words::UnixTime;
 /// Now.
 pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::new(since.as_secs_f64()).unwrap_or(UnixTime::from_secs(0))
+    let seconds = since.as_secs_f64() + crate::fault::clock_error_s();
+    UnixTime::new(seconds).unwrap_or(UnixTime::from_secs(0))
 }

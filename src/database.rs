@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use crate::fault;
 use crate::frigate::artifacts::TABLES;
 use crate::words::{CameraName, REPLAY_PREFIX, ReplayCamera, TimeRange, UnixTime};
 
@@ -224,6 +225,7 @@ impl Database {
         if !is_there {
             return Ok(0);
         }
+        fault::point("sweep-rows");
         let delete = format!("DELETE FROM \"{table}\" WHERE camera = ?1");
         self.file()?;
         self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::fault;
 use crate::frigate::artifacts;
 use crate::words::{CameraName, ReplayCamera};
 
@@ -124,6 +125,7 @@ fn list(folder: &Path, troubles: &mut Vec<Trouble>) -> Vec<String> {
 
 /// Removes with `how`; what is gone already is as good as removed.
 fn remove(path: &Path, troubles: &mut Vec<Trouble>, how: impl Fn(&Path) -> io::Result<()>) {
+    fault::point("sweep-file");
     match how(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -8,6 +8,7 @@
 //! | 5 | [`worker`] | the loop: save, publish, act |
 //! | 4 | [`job`], [`sweep`], [`client`], [`settings`] | put hands to a piece of work |
 //! | 3 | [`bus`], [`outbox`], [`store`], [`database`], [`files`], [`clip`], [`config_file`], [`link`], [`health`], [`clock`] | hands: each touches one thing of the world, none another |
+//! | | [`fault`] | faults on purpose, in tests only |
 //! | 2 | [`session`] | decide, purely |
 //! | 1 | [`wire`], [`frigate`] | bytes to types and back, purely |
 //! | 0 | [`words`] | the names of things |
@@ -23,6 +24,7 @@ pub mod clip;
 pub mod clock;
 pub mod config_file;
 pub mod database;
+pub mod fault;
 pub mod files;
 pub mod frigate;
 pub mod health;

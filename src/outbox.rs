@@ -122,10 +122,11 @@ impl Outbox {
         if self.given.get(&topic) == Some(&what) {
             return;
         }
-        let payload = what.as_ref().map(|given| given.payload.clone()).unwrap_or_default();
+        let mut payload = what.as_ref().map(|given| given.payload.clone()).unwrap_or_default();
+        let mut expiry_s = expiry_s;
         if self.is_too_large(&topic, payload.len()) {
-            self.given.insert(topic, what);
-            return;
+            // Rather nothing than what was true before.
+            (payload, expiry_s) = (Bytes::new(), None);
         }
         self.queue.retain(|message| !(message.retain && message.topic == topic));
         self.queue.push_back(Outgoing {
@@ -188,6 +189,11 @@ impl Outbox {
             }
             self.said -= usize::from(said);
         }
+    }
+
+    /// Whether nothing is left to be told.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Whether something still waits for the way to be free.
@@ -289,10 +295,15 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_over_the_brokers_limit_is_not_sent() {
+    fn a_packet_over_the_brokers_limit_is_not_sent_and_its_topic_cleared() {
         let mut outbox = Outbox::default();
         outbox.connected(Some(200));
-        assert_eq!(shown(&mut outbox, &[kept("a", &"x".repeat(300)), kept("b", "ok")]), ["b=ok"]);
+        assert_eq!(
+            shown(&mut outbox, &[kept("a", &"x".repeat(300)), kept("b", "ok")]),
+            ["a=", "b=ok"],
+            "what cannot be told is absent"
+        );
+        assert!(!outbox.cleared("a"), "an earlier value may come back with a broker's older store");
         assert!(shown(&mut outbox, &[kept("a", &"x".repeat(300)), kept("b", "ok")]).is_empty());
         outbox.say("r".into(), vec![b'x'; 300], None);
         assert!(sent(&mut outbox).is_empty());

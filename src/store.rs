@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use sled::{Batch, Db, Tree};
 use tracing::error;
 
+use crate::fault;
+
 /// Version of what is written; a store of a newer one is kept and not touched.
 const SCHEMA: u32 = 1;
 const SCHEMA_KEY: &str = "schema";
@@ -177,6 +179,7 @@ impl Store {
         if changed {
             self.record.apply_batch(batch).map_err(|source| self.error(source))?;
         }
+        fault::point("before-flush");
         self.db.flush_async().await.map_err(|source| self.error(source))?;
         self.saved = parts;
         Ok(())

@@ -44,6 +44,8 @@ pub struct Swept {
     pub cameras: BTreeSet<ReplayCamera>,
     /// What failed, each in a sentence.
     pub troubles: Vec<String>,
+    /// Whether everything was looked through and all that was found is gone.
+    pub finished: bool,
 }
 
 impl Yard {
@@ -62,6 +64,8 @@ impl Yard {
             cameras.remove(keep);
         }
         if cameras.is_empty() {
+            swept.troubles.extend(files.iter().map(ToString::to_string));
+            swept.finished = swept.troubles.is_empty();
             return swept;
         }
         // What names a camera that only a listing found must go last: cut short, the next sweep
@@ -73,12 +77,14 @@ impl Yard {
             .chain(order.keep.clone())
             .filter(|camera| !cameras.contains(camera))
             .collect();
-        let finished = go_on() && self.folders.remove_mixed(&cameras, &others, &mut files, &go_on);
-        if finished {
+        let came_to_the_end =
+            go_on() && self.folders.remove_mixed(&cameras, &others, &mut files, &go_on);
+        if came_to_the_end {
             self.remove_own(&listed, &mut swept, &mut files, &go_on);
         }
         swept.troubles.extend(files.iter().map(ToString::to_string));
-        if finished && swept.troubles.is_empty() {
+        swept.finished = came_to_the_end && go_on() && swept.troubles.is_empty();
+        if swept.finished {
             swept.gone = order.litter.clone();
         }
         swept.cameras = cameras;
@@ -132,7 +138,7 @@ impl Sweeps {
         &mut self,
         order: Order,
         first: impl Future<Output = ()> + Send + 'static,
-        report: impl FnOnce(Vec<(ReplayCamera, UnixTime)>) + Send + 'static,
+        report: impl FnOnce(Swept) + Send + 'static,
     ) {
         let halted = self.halt();
         let (yard, go_on) = (self.yard.clone(), Arc::clone(&self.go_on));
@@ -148,7 +154,7 @@ impl Sweeps {
             for trouble in &swept.troubles {
                 warn!("could not be taken away, will be tried again: {trouble}");
             }
-            report(swept.gone);
+            report(swept);
         }));
     }
 }

@@ -10,6 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["words"],
     &["wire", "frigate"],
     &["session"],
+    &["fault"],
     &[
         "bus",
         "clip",

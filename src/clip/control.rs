@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 pub(super) const NICENESS: i32 = 10;
 
 /// How often progress is handed on: as often as a progress bar can be seen to move.
-const REPORT_EVERY: Duration = Duration::from_millis(50);
+pub(super) const REPORT_EVERY: Duration = Duration::from_millis(50);
 
 /// What work in a thread has of those who wait for it.
 #[derive(Debug)]

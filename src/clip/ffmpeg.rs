@@ -8,12 +8,13 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::control::{Cancel, Control, NICENESS, in_thread};
+use super::control::{Cancel, Control, NICENESS, REPORT_EVERY, in_thread};
 use super::entries::Codec;
 use super::error::Notes;
 use super::movie::Movie;
@@ -25,6 +26,8 @@ use crate::words::UnixTime;
 
 /// Bytes kept of the end of what ffmpeg says.
 const SAID_MAX: usize = 4096;
+/// Bytes kept of a line of progress; ffmpeg's have 30.
+const LINE_MAX: usize = 1024;
 /// Percent shown at most while ffmpeg still runs: it moves the index to the front at the end.
 const RUNNING_MAX: f32 = 99.0;
 
@@ -254,12 +257,27 @@ async fn feed(stdin: Option<ChildStdin>, list: String) {
     }
 }
 
-/// Hands on how far ffmpeg is, from its `key=value` lines.
+/// Hands on how far ffmpeg is, from its `key=value` lines. One that talks without end is heard as
+/// often as any other, and of a line without end no more is kept than of a long one.
 async fn listen(stdout: Option<impl AsyncRead + Unpin>, total_s: f64, progress: &impl Fn(f32)) {
-    let Some(stdout) = stdout else { return };
-    let mut lines = BufReader::new(stdout).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(percent) = percent(&line, total_s) {
+    let Some(mut stdout) = stdout else { return };
+    let mut line = Vec::new();
+    let mut buffer = [0; 4096];
+    let mut reported: Option<Instant> = None;
+    while let Ok(read @ 1..) = stdout.read(&mut buffer).await {
+        let mut newest = None;
+        for byte in &buffer[..read] {
+            if *byte == b'\n' {
+                newest = percent(&String::from_utf8_lossy(&line), total_s).or(newest);
+                line.clear();
+            } else if line.len() < LINE_MAX {
+                line.push(*byte);
+            }
+        }
+        if let Some(percent) = newest
+            && reported.is_none_or(|then| then.elapsed() >= REPORT_EVERY)
+        {
+            reported = Some(Instant::now());
             progress(percent);
         }
     }

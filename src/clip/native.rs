@@ -14,6 +14,7 @@ use super::plan::{Added, Layout, Packing, Plan, Refusal};
 use super::read::{self, Identity};
 use super::unfit::Unfit;
 use super::{Clip, ClipError, Engine, Order, moov};
+use crate::fault;
 
 /// Bytes of index written at once.
 const INDEX_BUFFER: usize = 256 * 1024;
@@ -135,6 +136,7 @@ impl Join<'_> {
         let mut copier =
             Copier::new(&self.part.file, plan.shares_blocks(), plan.to_copy(), self.control);
         for piece in 0..plan.count() {
+            fault::point("clip-piece");
             let (source, _) = plan.work(piece);
             let path = &self.order.segments[source].path;
             match self.copy_piece(&mut copier, plan, layout, piece) {

@@ -9,6 +9,7 @@ use rustix::fs::{CWD, FallocateFlags, Mode, OFlags};
 
 use super::ClipError;
 use super::read::Identity;
+use crate::fault;
 
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".part";
@@ -51,6 +52,7 @@ impl Part {
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
         let file = rustix::fs::openat(CWD, &path, flags, mode)
             .map_err(|error| ClipError::io("create", &path)(error.into()))?;
+        fault::point("clip-part");
         Ok(Self { clip: clip.to_owned(), path, file: file.into(), finished: false })
     }
 
@@ -94,7 +96,9 @@ impl Part {
     pub(super) fn finish(mut self) -> Result<(), ClipError> {
         // First, since a rename over a file makes ext4 flush the new one: 190 ms for 300 MB.
         remove(&self.clip)?;
+        fault::point("clip-rename");
         std::fs::rename(&self.path, &self.clip).map_err(ClipError::io("rename", &self.path))?;
+        fault::point("clip-renamed");
         self.finished = true;
         Ok(())
     }
@@ -102,7 +106,12 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.finished {
+        // An attempt that hung on its disk may end after the next one has begun.
+        let is_ours = || {
+            let ours = Identity::of(&self.file).ok();
+            ours.is_some_and(|ours| Identity::at(&self.path).is_some_and(|at| at.same_file(&ours)))
+        };
+        if !self.finished && is_ours() {
             // Whoever asked learns of the failure that led here; the sweep finds what stays.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -139,6 +148,17 @@ mod tests {
         let clip = folder.path().join("clip.mp4");
         drop(Part::create(&clip).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_part_that_ends_late_leaves_the_next_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let clip = folder.path().join("clip.mp4");
+        let late = Part::create(&clip).unwrap();
+        let next = Part::create(&clip).unwrap();
+        drop(late);
+        next.finish().unwrap();
+        assert!(clip.exists());
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct RequestEvent {
     pub receipt: Receipt,
     /// The id of the job that it may begin.
     pub fresh_id: JobId,
+    /// The broker may have sent it before.
+    pub again: bool,
 }
 
 /// Everything that can happen.
@@ -62,6 +64,8 @@ pub enum Event {
     TornDown(JobId),
     /// A sweep ended; of the litter that it was told of, this is gone wholly.
     Swept(Vec<(ReplayCamera, UnixTime)>),
+    /// A sweep was cut short, or could not look at or take away everything.
+    SweepUnfinished,
     /// The connection to the broker stands and requests can arrive.
     Connected,
     /// The retained topics hold an `add` that is not of this session.

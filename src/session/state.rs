@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::wire::messages::{Phase, RemoveReason, SettingsSource};
+use crate::wire::messages::{Phase, RemoveReason, Response, SettingsSource};
 use crate::wire::topics::{FrigateTopics, Topics};
 use crate::words::{CameraName, JobId, ReplayCamera, TimeRange, UnixTime};
 
@@ -15,6 +15,10 @@ use super::record::Record;
 
 /// How many requests may wait while one is looked into; what comes then is refused.
 pub const MAX_WAITING: usize = 100;
+
+/// How many answers are remembered: more than a broker has on its way to us without our
+/// acknowledgement (Mosquitto: 20).
+pub(super) const MAX_ANSWERED: usize = 128;
 
 /// How many times a job is begun before it is given up: a worker that dies of it must not die for ever.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -83,6 +87,10 @@ pub struct State {
     pub waiting: VecDeque<RequestEvent>,
     /// When the worker started.
     pub worker_started_at: UnixTime,
+    /// The last sweep may have left something of a camera that nobody remembers.
+    pub sweep_again: bool,
+    /// The newest answers, the newest last: a request that comes again is answered the same.
+    pub answered: VecDeque<Response>,
     /// The cameras that can be replayed.
     pub cameras: Cameras,
     /// What is known of the running Frigate.

@@ -57,9 +57,11 @@ pub fn view(state: &State) -> Vec<Retained> {
     view.push(kept(topics.session(), &session_message(state)));
     let history = HistoryMessage { jobs: record.history.clone() };
     view.push(kept(topics.history(), &history));
-    if let Some(response) = &record.last_response {
-        view.push(kept(topics.last_response(), response));
-    }
+    view.push(match &record.last_response {
+        Some(response) => kept(topics.last_response(), response),
+        // One of a store that was lost may stand there.
+        None => absent(topics.last_response()),
+    });
     if let Some(picture) = state.picture() {
         view.push(kept(topics.picture(), &picture));
     }

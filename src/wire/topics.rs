@@ -63,6 +63,8 @@ pub enum Inbound {
     UnknownForm(String),
     /// Home Assistant says that it has started, or that it ends.
     HomeAssistant,
+    /// The worker's own `info`, or that of another with the same instance name.
+    Info,
     /// A camera update of a replay camera: our own, or one of a lost past.
     Camera(ReplayCamera, Update),
 }
@@ -238,6 +240,7 @@ impl Topics {
                 None => (control.len() <= 32 && is_plain(control, "_-"))
                     .then(|| Inbound::UnknownForm(control.to_owned())),
             },
+            ("info", None, None, None) => Some(Inbound::Info),
             ("config", Some("cameras"), Some(camera), Some(update)) => {
                 let update = match (update, levels.next()) {
                     ("add", None) => Update::Add,
@@ -348,6 +351,7 @@ mod tests {
             Some("homeassistant/device/frigate_replay_frigate/config")
         );
         assert_eq!(t.parse(&t.sync()), Some(Inbound::Sync));
+        assert_eq!(t.parse(&t.info()), Some(Inbound::Info));
         assert_eq!(
             t.camera(&replay("front"), Update::Add),
             "frigate_replay/frigate/config/cameras/_replay_front/add"

@@ -67,6 +67,12 @@ impl Worker {
                 self.dismiss(message);
                 return event;
             }
+            Some(Inbound::Info) => {
+                self.has_rival |=
+                    message.retain && self.rivals.read(&message.payload, state.worker_started_at);
+                self.dismiss(message);
+                return None;
+            }
             Some(Inbound::Sync) => {
                 let nonce = &message.payload;
                 self.retained.heard(nonce, &self.bus, topics);
@@ -118,6 +124,7 @@ impl Worker {
             reply_to,
             receipt,
             fresh_id: fresh_job_id(),
+            again: message.again,
         }))
     }
 

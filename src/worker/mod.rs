@@ -7,6 +7,7 @@
 
 mod inbound;
 mod retained;
+mod rivals;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::bus::{self, Bus, BusError, Signal};
 use crate::clock;
+use crate::fault;
 use crate::health::{self, Health};
 use crate::job::Workshop;
 use crate::outbox::Outbox;
@@ -31,13 +33,14 @@ use crate::session::{
     recover, step, view,
 };
 use crate::store::{Store, StoreError};
-use crate::sweep::{self, Sweeps, Yard};
+use crate::sweep::{self, Sweeps, Swept, Yard};
 use crate::wire::Outgoing;
 use crate::wire::messages::{EventMessage, Happening, Response, ResponseStatus};
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
 use inbound::Receipts;
 use retained::{GREETING_TAG, RetainedSweep};
+use rivals::Rivals;
 
 /// How long a stop waits for the job, as Frigate does.
 const JOB_END_PATIENCE: Duration = Duration::from_secs(2);
@@ -112,12 +115,15 @@ pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> Result<(), W
         bus,
         receipts: Receipts::default(),
         retained: RetainedSweep::default(),
+        rivals: Rivals::default(),
+        has_rival: false,
         sweeps: Sweeps::new(plan.yard),
         workshop: Arc::new(plan.workshop),
         job: None,
         tick: None,
         events,
         connected: false,
+        max_packet_bytes: None,
         client_id: options.client_id,
     };
     info!(
@@ -148,12 +154,16 @@ struct Worker {
     outbox: Outbox,
     receipts: Receipts,
     retained: RetainedSweep,
+    rivals: Rivals,
+    /// Another worker with this instance name came after this one.
+    has_rival: bool,
     sweeps: Sweeps,
     workshop: Arc<Workshop>,
     job: Option<RunningJob>,
     tick: Option<JoinHandle<()>>,
     events: UnboundedSender<Event>,
     connected: bool,
+    max_packet_bytes: Option<u32>,
     client_id: String,
 }
 
@@ -211,10 +221,19 @@ impl Worker {
             if let Some(event) = event {
                 state = self.carry_out(step(state, event, clock::now())).await?;
             }
-            self.outbox.flush(|message| self.bus.publish(message));
+            self.tell();
         }
         self.leave(&state).await;
         Ok(())
+    }
+
+    /// Tells the broker what waits. A request is acknowledged after its answer is on its way: killed
+    /// in between, the worker gets it again.
+    fn tell(&mut self) {
+        self.outbox.flush(|message| self.bus.publish(message));
+        if self.outbox.is_empty() {
+            self.bus.flush_acks();
+        }
     }
 
     /// Save, then publish, then act.
@@ -222,14 +241,18 @@ impl Worker {
         let Step { state, effects } = step;
         let view = view(&state);
         let new_topics = self.outbox.unremembered(&view);
+        fault::point("before-save");
         self.store.save(state.record.parts(), &new_topics).await?;
+        fault::point("after-save");
         self.outbox.show(&view, whole_seconds(clock::now()));
         let (words, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_word);
         for effect in words {
+            fault::point("word");
             self.speak(effect, &state);
         }
-        self.outbox.flush(|message| self.bus.publish(message));
+        self.tell();
         for effect in deeds {
+            fault::point("deed");
             self.act(effect, &state);
         }
         Ok(state)
@@ -237,12 +260,19 @@ impl Worker {
 
     /// What the pump saw, and what it means to the session.
     fn hear(&mut self, signal: Signal, state: &State) -> Result<Option<Event>, WorkerError> {
+        match &signal {
+            Signal::Connected { .. } => fault::point("connected"),
+            Signal::Published { .. } => fault::point("published"),
+            Signal::Message(_) => fault::point("message"),
+            _ => {}
+        }
         match signal {
             Signal::Connected { max_packet_bytes } => {
                 info!("connected to the broker");
                 self.connected = true;
-                self.outbox.connected(max_packet_bytes);
-                return Ok(Some(Event::Connected));
+                self.max_packet_bytes = max_packet_bytes;
+                self.rivals.connected();
+                self.retained.listen(&self.bus, &state.policy.topics);
             }
             Signal::Lost { reason } => {
                 if std::mem::replace(&mut self.connected, false) {
@@ -255,11 +285,25 @@ impl Worker {
                 self.retained.stop();
             }
             Signal::TakenOver => return Err(WorkerError::TakenOver(self.client_id.clone())),
-            Signal::Message(message) => return Ok(self.read(message, state)),
             Signal::Subscribed { tag: GREETING_TAG, result } => {
                 if let Err(reason) = result {
                     warn!(reason, "the broker does not tell when Home Assistant starts");
                 }
+            }
+            Signal::Message(message) => {
+                let event = self.read(message, state);
+                if self.has_rival {
+                    return Err(WorkerError::TakenOver(self.client_id.clone()));
+                }
+                return Ok(event);
+            }
+            // Only now: who reads `online` may send a request at once, and it must arrive.
+            Signal::Subscribed { tag, result } if self.retained.is_listening(tag) => {
+                if let Err(reason) = result {
+                    error!(reason, "the subscription to requests failed; it is tried again");
+                }
+                self.outbox.connected(self.max_packet_bytes);
+                return Ok(Some(Event::Connected));
             }
             Signal::Subscribed { tag, result } => {
                 let topics = &state.policy.topics;
@@ -324,7 +368,7 @@ impl Worker {
             Effect::Sweep { litter, keep } => {
                 let order = sweep::Order { litter, keep, known: known_cameras(state) };
                 let events = self.events.clone();
-                self.sweeps.start(order, async {}, move |gone| send(&events, Event::Swept(gone)));
+                self.sweeps.start(order, async {}, move |swept| report_swept(&events, swept));
             }
             // Without a connection the next one brings it.
             Effect::SweepRetained if self.connected => {
@@ -392,8 +436,8 @@ impl Worker {
         let order = sweep::Order { litter, keep: None, known: known_cameras(state) };
         let (done, swept) = tokio::sync::oneshot::channel();
         let events = self.events.clone();
-        self.sweeps.start(order, job_ended, move |gone| {
-            send(&events, Event::Swept(gone));
+        self.sweeps.start(order, job_ended, move |swept| {
+            report_swept(&events, swept);
             // Nobody waits any more if it took too long.
             let _ = done.send(());
         });
@@ -453,7 +497,7 @@ impl Worker {
             let _ = timeout(JOB_END_PATIENCE, job.end).await;
         }
         self.sweeps.halt().await;
-        self.outbox.flush(|message| self.bus.publish(message));
+        self.tell();
         let offline = Outgoing {
             topic: state.policy.topics.available(),
             payload: "offline".into(),
@@ -493,6 +537,13 @@ fn known_cameras(state: &State) -> Vec<crate::words::CameraName> {
 /// The loop ends before its tasks only when the worker ends.
 fn send(events: &UnboundedSender<Event>, event: Event) {
     let _ = events.send(event);
+}
+
+fn report_swept(events: &UnboundedSender<Event>, swept: Swept) {
+    if !swept.finished {
+        send(events, Event::SweepUnfinished);
+    }
+    send(events, Event::Swept(swept.gone));
 }
 
 /// Our messages have text keys and finite numbers only, so they can always be written.

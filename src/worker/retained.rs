@@ -36,6 +36,8 @@ const FILTERS_MAX_BYTES: usize = 1000;
 #[derive(Debug, Default)]
 pub struct RetainedSweep {
     round: u64,
+    /// The round that waits for the subscription to requests.
+    listening: Option<u64>,
     deadline: Option<Instant>,
     nonce: String,
     found: HashSet<String>,
@@ -49,17 +51,28 @@ pub struct RetainedSweep {
 }
 
 impl RetainedSweep {
-    /// Begins anew: with a new connection, and when a session has ended.
+    /// Subscribes to requests on a new connection, and to what `info` shows before ours.
+    pub fn listen(&mut self, bus: &Bus, topics: &Topics) {
+        self.round += 1;
+        self.listening = Some(self.round);
+        let info = Filter { filter: topics.info(), keep_retain_flag: false };
+        let [requests, form] = requests(topics);
+        bus.subscribe(&[requests, form, info], self.round * 2);
+    }
+
+    /// Whether `tag` is the subscription to requests that is waited for; it is waited for no more.
+    pub fn is_listening(&mut self, tag: u64) -> bool {
+        self.listening.take_if(|round| *round * 2 == tag).is_some()
+    }
+
+    /// Begins anew: with a new connection, once requests are subscribed to, and when a session has
+    /// ended.
     pub fn begin(&mut self, bus: &Bus, topics: &Topics, ghosts: Vec<String>) {
         self.let_go_of_ghosts(bus);
         self.ghosts = ghosts;
         self.found.clear();
         self.silent_rounds = 0;
-        // A request that was published retained must be seen as such even when it comes live.
-        let requests = [topics.requests_filter(), topics.form_filter()]
-            .map(|filter| Filter { filter, keep_retain_flag: true });
-        let [requests, form] = requests;
-        self.next_round(bus, vec![requests, form, cameras(topics)]);
+        self.search_again(bus, topics);
         if let Some(filter) = topics.home_assistant() {
             // On its own: a broker that refuses it must not keep requests from us.
             bus.subscribe(&[Filter { filter, keep_retain_flag: false }], GREETING_TAG);
@@ -68,6 +81,7 @@ impl RetainedSweep {
 
     /// Ends with the connection.
     pub fn stop(&mut self) {
+        self.listening = None;
         self.deadline = None;
     }
 
@@ -131,6 +145,7 @@ impl RetainedSweep {
         }
         self.deadline = None;
         debug!(rounds = self.round, "the retained topics are known; requests arrive");
+        bus.unsubscribe(&topics.info());
         bus.unsubscribe(&topics.cameras_filter());
         self.let_go_of_ghosts(bus);
     }
@@ -144,7 +159,9 @@ impl RetainedSweep {
                 topics.base()
             );
         }
-        self.search_again(bus, topics);
+        // Whatever became of the first subscription: a requester must be heard.
+        let [requests, form] = requests(topics);
+        self.next_round(bus, vec![requests, form, cameras(topics)]);
     }
 
     fn search_again(&mut self, bus: &Bus, topics: &Topics) {
@@ -174,6 +191,12 @@ impl RetainedSweep {
             self.awaited += 1;
         }
     }
+}
+
+/// A request that was published retained must be seen as such even when it comes live.
+fn requests(topics: &Topics) -> [Filter; 2] {
+    [topics.requests_filter(), topics.form_filter()]
+        .map(|filter| Filter { filter, keep_retain_flag: true })
 }
 
 fn cameras(topics: &Topics) -> Filter {

@@ -425,6 +425,16 @@ impl World {
         request: Result<Request, Refusal>,
         transaction: Option<u32>,
     ) -> Result<(), Cut> {
+        self.receive(verb, request, transaction, false)
+    }
+
+    fn receive(
+        &mut self,
+        verb: Verb,
+        request: Result<Request, Refusal>,
+        transaction: Option<u32>,
+        again: bool,
+    ) -> Result<(), Cut> {
         self.next_receipt += 1;
         let request = RequestEvent {
             request,
@@ -436,6 +446,7 @@ impl World {
             },
             receipt: Receipt(self.next_receipt),
             fresh_id: job_id(self.next_receipt),
+            again,
         };
         self.happen(Event::Request(request))
     }
@@ -731,6 +742,67 @@ fn what_a_lost_past_left_on_the_broker_is_cleared() {
     world.run(&[Order::Kill, Order::Settle]).unwrap();
     let remove = &world.broker[&topics.camera(&old, Update::Remove)];
     assert!(remove.contains(r#""reason":"stale""#), "{remove}");
+    world.calm();
+}
+
+/// The broker sends again what was answered and not acknowledged, for the connection or the worker
+/// ended in between.
+#[test]
+fn a_request_that_comes_again_is_answered_the_same_and_has_no_other_effect() {
+    let mut world = world_after(&[START, Order::Settle]);
+    let ask = |world: &mut World, verb, again| {
+        let request = match verb {
+            Verb::Stop => Request::Stop { job_id: None },
+            _ => Request::Start { camera: camera("yard"), span: Span::Last(60.0), overrides: None },
+        };
+        world.receive(verb, Ok(request), Some(7), again).unwrap();
+        world.obey(&Order::Settle).unwrap();
+        world.replies.last().unwrap().clone()
+    };
+    let refused = ask(&mut world, Verb::Start, false);
+    assert_eq!(refused.error.as_ref().unwrap().code, Code::AlreadyActive);
+    let stopped = ask(&mut world, Verb::Stop, false);
+    assert_eq!(stopped.status, ResponseStatus::Ok);
+    assert_eq!(ask(&mut world, Verb::Start, true), refused, "it could be obeyed by now");
+    assert!(!world.session().active);
+    world.run(&[Order::Kill, Order::Settle]).unwrap();
+    assert_eq!(ask(&mut world, Verb::Stop, true), stopped);
+    assert_eq!(world.state.record.history.len(), 1);
+    // Somebody's next request with the same transaction is another one.
+    assert_eq!(ask(&mut world, Verb::Stop, false).status, ResponseStatus::Error);
+    world.calm();
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_last_longer() {
+    const YEAR_S: u32 = 365 * 86_400;
+    let mut world = World::new();
+    world.now += f64::from(YEAR_S);
+    world.run(&[START, Order::Settle, Order::Stop, Order::Settle, START, Order::Settle]).unwrap();
+    world.run(&[Order::Stop, Order::Settle]).unwrap();
+    let other = Order::Start { camera: "yard", transaction: None };
+    world.run(&[other, Order::Settle]).unwrap();
+    world.now -= f64::from(YEAR_S);
+    world.run(&[Order::Wait(60), Order::Settle, Order::Wait(43_000), Order::Settle]).unwrap();
+    assert!(world.session().active);
+    world.run(&[Order::Wait(300), Order::Settle]).unwrap();
+    assert!(!world.session().active, "12 hours after the clock was set back");
+    world.run(&[Order::Wait(8 * 86_400), Order::Settle]).unwrap();
+    assert!(!world.broker.keys().any(|topic| topic.ends_with("/remove")), "a week after it");
+    world.calm();
+}
+
+#[test]
+fn a_sweep_that_did_not_come_to_its_end_is_done_again() {
+    let mut world = World::new();
+    world.happen(Event::SweepUnfinished).unwrap();
+    world.traces.insert(camera("old").replay());
+    world.run(&[Order::Wait(60), Order::Settle]).unwrap();
+    assert!(world.traces.is_empty());
+    world.traces.insert(camera("old").replay());
+    world.run(&[Order::Wait(60), Order::Settle]).unwrap();
+    assert!(!world.traces.is_empty(), "and then not again");
+    world.run(&[Order::Kill]).unwrap();
     world.calm();
 }
 

@@ -1,13 +1,15 @@
 //! The broker as it is: it restarts, forgets, remembers too much, asks for names.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use rumqttc::PublishOptions;
 use serde_json::{Value, json};
 
 use super::bus::Bus;
-use super::house::{BASE, House, wait_for};
+use super::house::{BASE, House, PATIENCE, wait_for};
 
 fn start(house: &House) -> Value {
     json!({"camera": "front", "start_time": house.range.0, "end_time": house.range.1})
@@ -199,4 +201,51 @@ fn tls_with_an_authority_and_a_client_certificate() {
     let status = house.output("status", &known);
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     assert!(String::from_utf8_lossy(&status.stdout).contains("online"));
+}
+
+/// The next MQTT packet: its first byte, and what follows its length.
+fn packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    let first = byte[0];
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        stream.read_exact(&mut byte).unwrap();
+        length |= usize::from(byte[0] & 0x7f) << shift;
+        shift += 7;
+        if byte[0] & 0x80 == 0 {
+            break;
+        }
+    }
+    let mut rest = vec![0; length];
+    stream.read_exact(&mut rest).unwrap();
+    (first, rest)
+}
+
+/// Who reads `online` may send a request at once: a broker that does not know the worker yet would
+/// drop it before it has the worker's subscription.
+#[test]
+fn online_is_said_once_requests_can_arrive() {
+    const CONNECT: u8 = 0x10;
+    const PUBLISH: u8 = 0x30;
+    const SUBSCRIBE: u8 = 0x82;
+    let house = House::new();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    house.ends_unlooked("its broker is none");
+    let _worker = house.worker_unwaited(&["--mqtt-url", &url]);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(packet(&mut stream).0, CONNECT);
+    stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
+    let (first, subscription) = packet(&mut stream);
+    assert_eq!(first, SUBSCRIBE, "{}", String::from_utf8_lossy(&subscription));
+    assert!(String::from_utf8_lossy(&subscription).contains("/request/+"));
+    stream.write_all(&[0x90, 4, subscription[0], subscription[1], 0, 1]).unwrap();
+    loop {
+        let (first, rest) = packet(&mut stream);
+        if first & 0xf0 == PUBLISH && rest.ends_with(b"online") {
+            break;
+        }
+    }
 }

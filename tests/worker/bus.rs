@@ -1,8 +1,8 @@
 //! A client of the broker, independent of the worker's own code but for the library.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use rumqttc::mqttbytes::v5::{Packet, PublishProperties};
@@ -62,6 +62,7 @@ impl Bus {
                             retain: publish.retain,
                             properties: publish.properties.unwrap_or_default(),
                         };
+                        note_accepted(port, &message);
                         if sender.send(message).is_err() {
                             return;
                         }
@@ -136,10 +137,23 @@ impl Bus {
         }
     }
 
+    /// What was heard so far is cleared, or about to be: it needs no second look.
+    pub fn forget(&mut self) {
+        self.heard.clear();
+        self.seen = 0;
+    }
+
     /// The next message of a topic of ours.
     pub fn wait_topic(&mut self, topic: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let topic = format!("{BASE}/{topic}");
         self.wait(&topic, |message| message.topic == topic && fits(&message.json())).json()
+    }
+
+    /// What a topic of ours showed last.
+    pub fn last(&mut self, topic: &str) -> Value {
+        self.catch_up();
+        let topic = format!("{BASE}/{topic}");
+        self.heard.iter().rev().find(|m| m.topic == topic).map(Message::json).unwrap_or_default()
     }
 
     pub fn wait_phase(&mut self, phase: &str) -> Value {
@@ -181,6 +195,36 @@ impl Drop for Bus {
     fn drop(&mut self) {
         let _ = self.client.disconnect();
     }
+}
+
+/// The jobs that any client of a broker saw accepted, by the broker's port.
+static ACCEPTED: Mutex<BTreeMap<u16, Vec<String>>> = Mutex::new(BTreeMap::new());
+
+fn note_accepted(port: u16, message: &Message) {
+    if !message.topic.starts_with(&format!("{BASE}/response/start")) {
+        return;
+    }
+    let response = message.json();
+    if let ("ok", Some(id)) =
+        (response["status"].as_str().unwrap_or_default(), response["data"]["job_id"].as_str())
+    {
+        let mut accepted = ACCEPTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = accepted.entry(port).or_default();
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+}
+
+/// The jobs that were seen accepted, in their order.
+pub fn accepted(port: u16) -> Vec<String> {
+    let accepted = ACCEPTED.lock().unwrap_or_else(PoisonError::into_inner);
+    accepted.get(&port).cloned().unwrap_or_default()
+}
+
+/// Nothing that was accepted before needs an outcome: the store that knew of it is gone on purpose.
+pub fn forget_accepted(port: u16) {
+    ACCEPTED.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
 }
 
 /// Every message of the worker must fit its schema in `schemas/`.

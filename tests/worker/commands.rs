@@ -123,4 +123,5 @@ fn purge_leaves_nothing() {
     assert!(house.traces().is_empty(), "{:?}", house.traces());
     assert!(!house.path("data/session").exists());
     assert!(!house.path("media/frigate-replay").exists());
+    house.forget_accepted();
 }

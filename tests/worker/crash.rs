@@ -160,6 +160,7 @@ fn a_record_that_cannot_be_read_never_makes_a_crash_loop() {
     bus.wait_phase("live");
     worker.kill();
     std::fs::write(house.path("data/session/conf"), "garbage".repeat(20)).unwrap();
+    house.forget_accepted();
     let _worker = house.worker(&[]);
     // Nobody knows the session any more: it is swept as stale.
     bus.wait_inactive();

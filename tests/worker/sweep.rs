@@ -70,3 +70,16 @@ fn an_older_frigate_without_some_tables_is_swept_as_well() {
     wait_for("the sweep", || house.traces().is_empty().then_some(()));
     house.check();
 }
+
+/// Nobody remembers these cameras: only the rows name them, and the rows cannot be removed.
+#[test]
+fn rows_that_only_a_sweep_found_are_removed_later_too() {
+    let house = House::new();
+    house.add_rows("_replay_old");
+    let db = house.database();
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let worker = house.worker(&["--watchdog-interval", "300ms"]);
+    wait_for("the failure", || worker.log().contains("could not be taken away").then_some(()));
+    db.execute_batch("ROLLBACK").unwrap();
+    wait_for("the rows to go", || house.traces().is_empty().then_some(()));
+}

@@ -82,6 +82,7 @@ impl Turn {
         if self.state.record.session.is_some() && keep.is_none() {
             return;
         }
+        self.state.sweep_again = false;
         self.effects.push(Effect::Sweep { litter: self.litter(), keep });
     }
 
@@ -155,6 +156,7 @@ impl Turn {
         let now = self.now;
         self.state.link.seen = None;
         self.state.link.picture_at = Some(now);
+        self.set_back_clock_of_session();
         let max_session_s = self.state.policy.max_session_s;
         let session = self.state.record.session.as_ref();
         let ending = session.and_then(|session| match session.stage {
@@ -167,8 +169,21 @@ impl Turn {
             self.end(ending);
         }
         self.state.record.removed.retain(|_, removed| removed.until > now);
-        if !self.litter().is_empty() {
+        if self.state.sweep_again || !self.litter().is_empty() {
             self.sweep();
+        }
+    }
+
+    /// A time in the future means that the clock was set back: a session lasts no longer than any
+    /// other from then on, and a removal is shown no longer.
+    fn set_back_clock_of_session(&mut self) {
+        let now = self.now;
+        if let Some(session) = self.state.record.session.as_mut().filter(|s| s.started_at > now) {
+            session.started_at = now;
+        }
+        let last = now.plus(REMOVAL_SHOWN_S);
+        for removed in self.state.record.removed.values_mut().filter(|r| r.until > last) {
+            removed.until = last;
         }
     }
 

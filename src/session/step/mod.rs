@@ -13,7 +13,7 @@ use crate::words::{CameraName, JobId, ReplayCamera, UnixTime};
 use super::event::{Effect, Event, ReplyTo};
 use super::link::LinkNow;
 use super::record::Record;
-use super::state::{Policy, Session, Stage, State, short};
+use super::state::{MAX_ANSWERED, Policy, Session, Stage, State, short};
 
 /// What follows from an event. To be saved, then published, then acted upon.
 #[must_use]
@@ -42,6 +42,7 @@ pub fn step(state: State, event: Event, now: UnixTime) -> Step {
             let litter = &mut turn.state.record.litter;
             litter.retain(|camera, at| !cameras.contains(&(camera.clone(), *at)));
         }
+        Event::SweepUnfinished => turn.state.sweep_again = true,
         Event::Connected => {
             turn.state.link.seen = None;
             turn.sweep();
@@ -69,12 +70,14 @@ impl State {
     pub fn of(policy: Policy, record: Record) -> Self {
         Self {
             policy,
+            answered: record.last_response.iter().cloned().collect(),
             record,
             progress_percent: 0.0,
             progress_shown_at: UnixTime::from_secs(0),
             claim: None,
             waiting: VecDeque::new(),
             worker_started_at: UnixTime::from_secs(0),
+            sweep_again: false,
             cameras: Ok(Vec::new()),
             link: LinkNow::default(),
         }
@@ -155,6 +158,10 @@ impl Turn {
             ts: self.now,
         };
         self.state.record.last_response = Some(response.clone());
+        if self.state.answered.len() == MAX_ANSWERED {
+            self.state.answered.pop_front();
+        }
+        self.state.answered.push_back(response.clone());
         self.effects.push(Effect::Reply(reply_to, Box::new(response)));
     }
 

@@ -1,6 +1,6 @@
 //! Requests: taken in turn, looked into, accepted, refused.
 
-use crate::wire::messages::{Happening, ResponseData};
+use crate::wire::messages::{Happening, Response, ResponseData};
 use crate::wire::requests::{Code, Refusal, Request};
 use crate::words::JobId;
 
@@ -28,7 +28,12 @@ impl Turn {
     }
 
     fn obey(&mut self, event: RequestEvent) {
-        let RequestEvent { request, reply_to, receipt, fresh_id } = event;
+        let RequestEvent { request, reply_to, receipt, fresh_id, again } = event;
+        if let Some(answer) = again.then(|| self.answer_before(&reply_to)).flatten() {
+            self.effects.push(Effect::Reply(reply_to, Box::new(answer)));
+            self.effects.push(Effect::Settle(receipt));
+            return;
+        }
         let asked = match request {
             Ok(Request::Form(change)) => self.operate_form(change),
             other => other.map(Some),
@@ -124,6 +129,16 @@ impl Turn {
         self.answer(claim.reply_to, data);
         self.announce(Happening::Started, None);
         self.run_job(self.now);
+    }
+
+    /// What was answered to this request before, if the broker sends it again: the connection or the
+    /// worker ended before it could be acknowledged.
+    fn answer_before(&self, reply_to: &ReplyTo) -> Option<Response> {
+        reply_to.transaction.as_ref()?;
+        let same = |answer: &&Response| {
+            answer.verb == reply_to.verb && answer.transaction == reply_to.transaction
+        };
+        self.state.answered.iter().rev().find(same).cloned()
     }
 
     /// Begins to end the session; the answer comes when it has ended.
