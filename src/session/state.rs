@@ -89,6 +89,8 @@ pub struct State {
     pub worker_started_at: UnixTime,
     /// The last sweep may have left something of a camera that nobody remembers.
     pub sweep_again: bool,
+    /// To be settled with the answers to the stops.
+    pub stop_receipts: Vec<Receipt>,
     /// The newest answers, the newest last: a request that comes again is answered the same.
     pub answered: VecDeque<Response>,
     /// The cameras that can be replayed.

@@ -241,7 +241,15 @@ fn online_is_said_once_requests_can_arrive() {
     let (first, subscription) = packet(&mut stream);
     assert_eq!(first, SUBSCRIBE, "{}", String::from_utf8_lossy(&subscription));
     assert!(String::from_utf8_lossy(&subscription).contains("/request/+"));
-    stream.write_all(&[0x90, 4, subscription[0], subscription[1], 0, 1]).unwrap();
+    let mut granted = vec![0x90, 0, subscription[0], subscription[1], 0];
+    // After the packet's id and its properties, of which there are none: length, filter, options.
+    let mut filters = &subscription[3..];
+    while let [high, low, rest @ ..] = filters {
+        filters = &rest[usize::from(*high) * 256 + usize::from(*low) + 1..];
+        granted.push(1);
+    }
+    granted[1] = granted.len() as u8 - 2;
+    stream.write_all(&granted).unwrap();
     loop {
         let (first, rest) = packet(&mut stream);
         if first & 0xf0 == PUBLISH && rest.ends_with(b"online") {

@@ -128,6 +128,8 @@ impl Turn {
             };
             self.answer(reply_to, data);
         }
+        let receipts = std::mem::take(&mut self.state.stop_receipts);
+        self.effects.extend(receipts.into_iter().map(Effect::Settle));
     }
 
     fn remember(&mut self, session: &Session, ending: &Ending) {

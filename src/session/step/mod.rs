@@ -78,6 +78,7 @@ impl State {
             waiting: VecDeque::new(),
             worker_started_at: UnixTime::from_secs(0),
             sweep_again: false,
+            stop_receipts: Vec::new(),
             cameras: Ok(Vec::new()),
             link: LinkNow::default(),
         }

@@ -42,7 +42,11 @@ impl Turn {
             Err(refusal) => Some(refusal),
             // What is shown of the form is the answer.
             Ok(None) => None,
-            Ok(Some(Request::Stop { job_id })) => self.stop(job_id, &reply_to),
+            Ok(Some(Request::Stop { job_id })) => match self.stop(job_id, &reply_to) {
+                // Acknowledged with its answer: killed before that, the worker gets it again.
+                None => return self.state.stop_receipts.push(receipt),
+                refusal => refusal,
+            },
             Ok(Some(start)) => match self.claim(start, &reply_to, receipt, fresh_id) {
                 Ok(Claimed::LookingUp) => return,
                 Ok(Claimed::Already) => None,
@@ -161,6 +165,10 @@ impl Turn {
         if let Some(Session { stage: Stage::Stopping { answers, .. }, .. }) =
             &mut self.state.record.session
         {
+            let is_there = reply_to.transaction.is_some() && answers.contains(reply_to);
+            if is_there {
+                return None;
+            }
             if answers.len() == MAX_ANSWERS {
                 let message = format!("{MAX_ANSWERS} stops are waiting already");
                 return Some(Refusal::new(Code::Unavailable, message));
