@@ -8,6 +8,8 @@
 #[path = "../worker/bus.rs"]
 #[allow(dead_code)] // The worker's tests use the rest of it.
 mod bus;
+#[path = "../worker/frigate/mod.rs"]
+mod frigate;
 #[path = "../worker/house.rs"]
 #[allow(dead_code)] // Likewise.
 mod house;
@@ -22,6 +24,7 @@ mod database;
 mod disk;
 mod input;
 mod kill;
+mod link;
 mod load;
 mod media;
 mod proxy;
@@ -37,6 +40,7 @@ use trial::{Fault, Plan};
 fn faults() -> Vec<Fault> {
     [
         kill::faults(),
+        link::faults(),
         brokers::faults(),
         disk::faults(),
         database::faults(),
