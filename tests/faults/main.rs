@@ -9,6 +9,7 @@
 #[allow(dead_code)] // The worker's tests use the rest of it.
 mod bus;
 #[path = "../worker/frigate/mod.rs"]
+#[allow(unused_imports)] // Its own tests are run with the worker's.
 mod frigate;
 #[path = "../worker/house.rs"]
 #[allow(dead_code)] // Likewise.
