@@ -113,6 +113,7 @@ fn policy() -> Policy {
         max_range_s: 86_400.0,
         frigate_url: None,
         frigate_topics: None,
+        frigate_pictures: None,
     }
 }
 

@@ -47,6 +47,7 @@ fn progress(trial: &mut Trial) {
         max_range_s: 86_400.0,
         frigate_url: None,
         frigate_topics: None,
+        frigate_pictures: None,
     };
     let begin = super::house::now();
     let at = |ms: u32| UnixTime::new(begin + f64::from(ms) / 1000.0).unwrap();

@@ -281,7 +281,8 @@ fn is_ours(topic: &str) -> bool {
     let ours = |name: &str| {
         // Cameras that are no replay cameras are none of the worker's business.
         let foreign = name.starts_with("config/cameras/") && !name.contains("/_replay_");
-        !foreign && !NOT_IN_THE_RECORD.contains(&name)
+        // A picture is there only beside a running Frigate.
+        !foreign && name != "picture" && !NOT_IN_THE_RECORD.contains(&name)
     };
     name.is_some_and(ours)
 }
@@ -304,6 +305,7 @@ fn policy() -> Policy {
         max_range_s: 86_400.0,
         frigate_url: None,
         frigate_topics: None,
+        frigate_pictures: None,
     }
 }
 
