@@ -768,7 +768,9 @@ fn a_request_that_comes_again_is_answered_the_same_and_has_no_other_effect() {
     world.run(&[Order::Kill, Order::Settle]).unwrap();
     assert_eq!(ask(&mut world, Verb::Stop, true), stopped);
     assert_eq!(world.state.record.history.len(), 1);
-    // Somebody's next request with the same transaction is another one.
+    // Somebody's next request with the same transaction is another one, also one that is lost at first.
+    world.now += 60.0;
+    assert_eq!(ask(&mut world, Verb::Stop, true).status, ResponseStatus::Error);
     assert_eq!(ask(&mut world, Verb::Stop, false).status, ResponseStatus::Error);
     world.calm();
 }

@@ -11,6 +11,11 @@ use super::Turn;
 /// How many stops may wait for the end of one session.
 const MAX_ANSWERS: usize = 16;
 
+/// How long after its answer a request that comes again is taken for the same, seconds: longer than a
+/// restart or a cut connection takes. Later it may be another one of a script that always uses the
+/// same transaction, lost on its first way here.
+const AGAIN_WITHIN_S: f64 = 60.0;
+
 impl Turn {
     /// Requests take their turn: while a start is looked into, the others wait in their order, so
     /// that each is answered by what the one before it led to.
@@ -140,7 +145,9 @@ impl Turn {
     fn answer_before(&self, reply_to: &ReplyTo) -> Option<Response> {
         reply_to.transaction.as_ref()?;
         let same = |answer: &&Response| {
-            answer.verb == reply_to.verb && answer.transaction == reply_to.transaction
+            (0.0..AGAIN_WITHIN_S).contains(&self.now.since(answer.ts))
+                && answer.verb == reply_to.verb
+                && answer.transaction == reply_to.transaction
         };
         self.state.answered.iter().rev().find(same).cloned()
     }
