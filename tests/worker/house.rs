@@ -217,24 +217,28 @@ impl House {
     /// A file of the media folder.
     pub fn touch(&self, file: &str) {
         let path = self.path("media").join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, b"x").unwrap();
+        // A sweep may take the folder away in between.
+        wait_for("a file of the media folder", || {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, b"x").ok()
+        });
     }
 
-    /// Everything that a replay of `camera` leaves when it has detected something.
+    /// Everything that a replay of `camera` leaves when it has detected something. What names the
+    /// camera comes last, or a sweep in between would find it and look for the rest too early.
     pub fn leave_traces(&self, camera: &str) {
-        self.add_rows(camera);
         for file in [
+            format!("clips/{camera}-1700000000.1-abc.jpg"),
+            format!("clips/{camera}-1700000000.1-abc-clean.webp"),
+            format!("clips/review/thumb-{camera}-1700000000.1-abc.webp"),
             format!("clips/thumbs/{camera}/1.webp"),
             format!("clips/previews/{camera}/1.mp4"),
             format!("clips/{camera}/x.jpg"),
             format!("recordings/{camera}/x.mp4"),
-            format!("clips/{camera}-1700000000.1-abc.jpg"),
-            format!("clips/{camera}-1700000000.1-abc-clean.webp"),
-            format!("clips/review/thumb-{camera}-1700000000.1-abc.webp"),
         ] {
             self.touch(&file);
         }
+        self.add_rows(camera);
     }
 
     // The broker.
