@@ -173,6 +173,10 @@ async fn broker(settings: &Settings, report: &mut Report) {
     };
     report.add("requests", arrive);
     tell!("  note    {}", worker_line(client.snapshot().await));
+    match settings.topics.discovery() {
+        Some(topic) => tell!("  note    Home Assistant is told of the device at {topic}"),
+        None => tell!("  note    Home Assistant is told of no device: discovery_prefix is empty"),
+    }
     client.close().await;
 }
 

@@ -56,6 +56,7 @@ pub fn payload(device: &Device) -> Value {
         components: Map::new(),
     };
     entities.states(topics);
+    entities.job(topics);
     entities.outcomes(topics);
     entities.controls(device);
     entities.diagnostics(topics);
@@ -196,8 +197,8 @@ impl Entities {
         }
     }
 
-    /// The job, the answers, the past.
-    fn outcomes(&mut self, topics: &Topics) {
+    /// The job.
+    fn job(&mut self, topics: &Topics) {
         let job_state = topics.job_state();
         let job = "{% set job = value_json.get('debug_replay') or {} %}";
         let mut statuses = vec![json!("idle")];
@@ -247,6 +248,10 @@ impl Entities {
                     format!("{job}{{% set error = job.get('error_message') %}}{}", text("error")),
             }),
         );
+    }
+
+    /// The answers, what happens, what happened.
+    fn outcomes(&mut self, topics: &Topics) {
         let attributes = format!(
             "{{% set data = value_json.get('data') %}}{{% set error = value_json.get('error') %}}\
              {{{{ dict(value_json, transaction=value_json.get('transaction'), \

@@ -237,13 +237,18 @@ class House:
         database.commit()
         database.close()
 
+    def command(self, name, *flags, data="data"):
+        return [self.binary, name, "--frigate-config", self.folder / "config/config.yml",
+                "--media-dir", self.folder / "media", "--data-dir", self.folder / data, *flags]
+
     def start(self, *flags):
-        command = [self.binary, "run", "--frigate-config", self.folder / "config/config.yml",
-                   "--media-dir", self.folder / "media", "--data-dir", self.folder / "data",
-                   "--watchdog-interval", "1s", *flags]
+        self.process = self.worker(*flags)
+
+    def worker(self, *flags, data="data"):
+        command = self.command("run", "--watchdog-interval", "1s", *flags, data=data)
         with open(self.folder / "worker.log", "a") as log:
             env = {"PATH": os.environ["PATH"], "RUST_LOG": "info"}
-            self.process = subprocess.Popen(command, stderr=log, env=env)
+            return subprocess.Popen(command, stderr=log, env=env)
 
     def restart(self, *flags):
         end(self.process)

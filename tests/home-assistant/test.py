@@ -469,6 +469,22 @@ class Test:
         same("stopped", self.broker.retained(f"{BASE}/history")["jobs"][0]["reason"], "stopped")
         self.settled("blueprint: stop at a time")
 
+    def two_instances_stand_side_by_side(self):
+        flags = ("--instance", "Cam-2")
+        other = self.house.worker(*flags, data="other")
+        try:
+            wait("the second device", lambda: self.ha.state("sensor.frigate_replay_cam_2_status") == "idle")
+            self.ha.call("number.set_value", entity_id="number.frigate_replay_cam_2_minutes", value=7)
+            self.ha.wait_state("number.frigate_replay_cam_2_minutes", "7")
+            same("the first's", self.ha.state(entity("number", "minutes")), "30")
+        finally:
+            end(other)
+        command = self.house.command("purge", *flags, data="other")
+        subprocess.run(command, check=True, capture_output=True)
+        wait("only the first", lambda: len(self.ha.registered()) == len(ENTITIES))
+        self.ha.wait_state(entity("sensor", "status"), "cancelled")
+        self.settled("a second instance has a device of its own")
+
     def the_view_shows_only_what_is_there(self):
         view = self.ha.ask("lovelace/config", url_path="frigate-replay")
         known = set(self.ha.states())
@@ -506,9 +522,7 @@ class Test:
         wait("the device", lambda: len(self.ha.registered()) == len(ENTITIES))
         self.ha.wait_state(entity("sensor", "status"), "cancelled")
         end(self.house.process)
-        command = [self.house.binary, "purge", "--frigate-config", self.house.folder / "config/config.yml",
-                   "--media-dir", self.house.folder / "media", "--data-dir", self.house.folder / "data"]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(self.house.command("purge"), check=True, capture_output=True)
         wait("the removal", lambda: self.ha.device() is None and not self.ha.registered())
         same("on the broker", self.broker.retained(DEVICE_TOPIC), None)
         self.settled("purged, the device is gone")
@@ -536,6 +550,7 @@ class Test:
             self.everything_survives_restarts,
             self.cameras_come_and_go,
             self.a_component_that_goes_is_removed,
+            self.two_instances_stand_side_by_side,
             self.the_view_shows_only_what_is_there,
             self.the_blueprints_fire,
             self.the_device_goes,

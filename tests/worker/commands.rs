@@ -71,9 +71,14 @@ fn check_shows_settings_and_what_is_missing() {
     let house = House::new();
     let check = house.output("check", &[]);
     assert!(check.status.success(), "{}", text(&check));
-    for words in
-        ["topic_prefix", "frigate_replay", "Frigate's config", "front, yard", "can be written"]
-    {
+    for words in [
+        "topic_prefix",
+        "frigate_replay",
+        "Frigate's config",
+        "front, yard",
+        "can be written",
+        "device at",
+    ] {
         assert!(text(&check).contains(words), "{words}: {}", text(&check));
     }
     house.write_config("cameras: {front: {detect: {fps: fast}}}");
