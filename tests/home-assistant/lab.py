@@ -12,9 +12,11 @@ import socket
 import sqlite3
 import struct
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -262,6 +264,71 @@ class House:
         return (self.folder / "worker.log").read_text()
 
 
+class Frigate:
+    """As much of a running Frigate 0.18 as a replay needs: cameras come and go, and have a picture."""
+
+    version = "0.18.0-test"
+
+    def __init__(self, config):
+        self.config, self.added, self.asked = config, {}, 0
+        frigate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                frigate.get(self)
+
+            def do_PUT(self):
+                frigate.put(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def picture(self, camera):
+        self.asked += 1
+        return b"\xff\xd8" + f"{camera} {self.asked}".encode()
+
+    def get(self, request):
+        path = urlsplit(request.path).path
+        latest = re.fullmatch(r"/api/(\w+)/latest\.jpg", path)
+        if path == "/api/version":
+            self.answer(request, 200, self.version.encode(), "text/plain")
+        elif path == "/api/config/raw":
+            cameras = "".join(f"  {name}:\n    enabled: true\n" for name in self.added)
+            self.answer(request, 200, json.dumps(self.config.read_text() + cameras).encode())
+        elif path == "/api/config":
+            self.answer(request, 200, b'{"cameras": {}}')
+        elif path == "/api/debug_replay/status":
+            self.answer(request, 200, b'{"active": false}')
+        elif latest and latest[1] in self.added:
+            self.answer(request, 200, self.picture(latest[1]), "image/jpeg")
+        else:
+            self.answer(request, 404, b"{}")
+
+    def put(self, request):
+        body = json.loads(request.rfile.read(int(request.headers["content-length"])))
+        _, _, camera, update = body["update_topic"].split("/")
+        if update == "add":
+            self.added[camera] = body["config_data"]["cameras"][camera]
+        else:
+            self.added.pop(camera, None)
+        self.answer(request, 200, b'{"success": true}')
+
+    def answer(self, request, status, body, kind="application/json"):
+        request.send_response(status)
+        request.send_header("content-type", kind)
+        request.send_header("content-length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+
 CONFIGURATION = """
 homeassistant:
   name: Test
@@ -432,7 +499,7 @@ class HomeAssistant:
         request = urllib.request.Request(self.url + path, body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=90) as answer:
-                text = answer.read().decode()
+                text = answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             raise Refused(f"{method} {path}: {error.code} {error.read().decode()[:500]}") from None
         return text if raw else json.loads(text or "null")

@@ -16,7 +16,8 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from lab import (BASE, DEVICE_TOPIC, PROJECT, Broker, HomeAssistant, House, Refused, end, wait)
+from lab import (BASE, DEVICE_TOPIC, PROJECT, Broker, Frigate, HomeAssistant, House, Refused, end,
+                 wait)
 
 SHIPPED = PROJECT / "home-assistant"
 HERE = Path(__file__).resolve().parent
@@ -469,6 +470,35 @@ class Test:
         same("stopped", self.broker.retained(f"{BASE}/history")["jobs"][0]["reason"], "stopped")
         self.settled("blueprint: stop at a time")
 
+    def a_link_to_frigate_brings_more(self):
+        linked = {unique(key) for key in ("frigate_reachable", "frigate_version", "frigate_link", "picture")}
+        frigate = Frigate(self.house.folder / "config/config.yml")
+        try:
+            self.house.restart("--frigate-url", frigate.url)
+            wait("the entities", lambda: linked <= set(self.ha.registered()))
+            self.ha.wait_state(entity("binary_sensor", "frigate_reachable"), "on")
+            same("version", self.ha.state(entity("sensor", "frigate_version")), Frigate.version)
+            same("link", self.ha.state(entity("sensor", "frigate_link")), "unknown")
+            same("no picture", self.ha.state(entity("image", "picture")), "unavailable")
+            same("page", self.ha.device()["configuration_url"].rstrip("/"), frigate.url)
+            self.press("replay_the_last_minutes")
+            self.live()
+            self.ha.wait_state(entity("sensor", "frigate_link"), "added")
+            shown = wait("the picture", lambda: (seen := self.ha.entity(entity("image", "picture")))
+                         and seen["state"] not in ("unavailable", "unknown") and seen)
+            picture = self.ha.request("GET", shown["attributes"]["entity_picture"], raw=True)
+            assert "_replay_front" in picture, picture
+            self.stop()
+            same("taken out", frigate.added, {})
+            self.ha.wait_state(entity("image", "picture"), "unavailable")
+        finally:
+            frigate.close()
+        self.ha.wait_state(entity("binary_sensor", "frigate_reachable"), "off", seconds=120)
+        self.house.restart()
+        wait("the removal", lambda: not linked & set(self.ha.registered()))
+        self.ha.wait_state(entity("sensor", "status"), "cancelled")
+        self.settled("a link to Frigate brings more entities and a picture, and takes them with it")
+
     def two_instances_stand_side_by_side(self):
         flags = ("--instance", "Cam-2")
         other = self.house.worker(*flags, data="other")
@@ -550,6 +580,7 @@ class Test:
             self.everything_survives_restarts,
             self.cameras_come_and_go,
             self.a_component_that_goes_is_removed,
+            self.a_link_to_frigate_brings_more,
             self.two_instances_stand_side_by_side,
             self.the_view_shows_only_what_is_there,
             self.the_blueprints_fire,
