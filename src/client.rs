@@ -237,11 +237,11 @@ impl Client {
         }
     }
 
-    /// Clears retained topics and waits until the broker has done so. Gives those that it refused,
-    /// with the reason.
+    /// Clears retained topics, in this order, and waits until the broker has done so. Gives those
+    /// that it refused, with the reason.
     pub async fn clear(&mut self, topics: &[String]) -> Result<Vec<(String, String)>, ClientError> {
         let mut waiting: HashSet<String> = topics.iter().cloned().collect();
-        let mut to_send: Vec<String> = topics.to_vec();
+        let mut to_send: Vec<String> = topics.iter().rev().cloned().collect();
         let mut refused = Vec::new();
         let deadline = Instant::now() + ANSWER_PATIENCE;
         while !waiting.is_empty() {

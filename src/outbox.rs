@@ -15,6 +15,7 @@ use tracing::{error, warn};
 
 use crate::session::Retained;
 use crate::wire::Outgoing;
+use crate::wire::topics::is_discovery;
 
 /// Responses and events that wait at most while the broker does not take them; the oldest go first.
 pub const SAID_MAX: usize = 10_000;
@@ -98,12 +99,13 @@ impl Outbox {
         // Absences first: an `add` and a `remove` of one camera never stand side by side.
         let (present, absent): (Vec<_>, Vec<_>) = view.iter().partition(|r| r.payload.is_some());
         let shown: HashSet<&str> = present.iter().map(|retained| retained.topic.as_str()).collect();
-        let forgotten: BTreeSet<String> = (self.remembered.iter())
+        let forgotten: BTreeSet<(bool, String)> = (self.remembered.iter())
             .chain(absent.iter().map(|retained| &retained.topic))
             .filter(|topic| !shown.contains(topic.as_str()))
-            .cloned()
+            // Home Assistant forgets a device before what its entities read is cleared.
+            .map(|topic| (!is_discovery(topic), topic.clone()))
             .collect();
-        for topic in forgotten {
+        for (_, topic) in forgotten {
             self.give(topic, None, None);
         }
         for retained in present {
@@ -237,6 +239,15 @@ mod tests {
         outbox.lost();
         outbox.connected(None);
         assert_eq!(shown(&mut outbox, &view), ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn a_device_is_cleared_before_what_its_entities_read() {
+        let device = "homeassistant/device/frigate_replay_old/config";
+        let mut outbox = Outbox::new(["a/old/session".to_owned(), device.to_owned()].into());
+        outbox.connected(None);
+        let cleared = [format!("{device}="), "a/old/session=".to_owned()];
+        assert_eq!(shown(&mut outbox, &[]), cleared);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::store::Store;
 use crate::sweep::{Order, Yard};
 use crate::wire::messages::FrigateWay;
+use crate::wire::topics::is_discovery;
 use crate::words::ReplayCamera;
 
 use super::settings_args::SettingsArgs;
@@ -58,7 +59,9 @@ async fn clear_topics(settings: &Settings, store: &Store) -> Result<usize, Failu
     let mut topics = store.topics().map_err(Failure::new)?;
     topics.extend(settings.topics.discovery());
     topics.extend(client.retained(&below).await.map_err(Failure::new)?);
-    let topics: Vec<String> = topics.into_iter().collect();
+    let (devices, others): (Vec<String>, Vec<String>) =
+        topics.into_iter().partition(|topic| is_discovery(topic));
+    let topics: Vec<String> = devices.into_iter().chain(others).collect();
     let refused = client.clear(&topics).await.map_err(Failure::new)?;
     client.close().await;
     for topic in topics.iter().filter(|topic| !refused.iter().any(|(of, _)| of == *topic)) {

@@ -399,18 +399,21 @@ impl Entities {
             return self.remove("image", "picture");
         };
         let base = base.replace('\'', "%27");
+        // Once there is no link any more the topic is cleared, and that is no message.
+        let has_picture = "value_json is defined and value_json.url";
         self.add(
             "image",
             "Picture",
             "mdi:image-outline",
             json!({
                 "url_topic": topics.picture(),
-                "url_template": format!("{{{{ value_json.url or '{base}' }}}}"),
+                "url_template": format!("{{{{ value_json.url if {has_picture} else '{base}' }}}}"),
                 "availability": [
                     {"topic": topics.available()},
                     {
                         "topic": topics.picture(),
-                        "value_template": "{{ 'online' if value_json.url else 'offline' }}",
+                        "value_template":
+                            format!("{{{{ 'online' if {has_picture} else 'offline' }}}}"),
                     },
                 ],
                 "availability_mode": "all",

@@ -288,6 +288,13 @@ impl FrigateTopics {
     }
 }
 
+/// Whether `topic` is where a worker, of whatever instance and prefix, tells Home Assistant of its
+/// device. It is cleared before the topics that the device's entities read: what they read then would
+/// be no message.
+pub fn is_discovery(topic: &str) -> bool {
+    topic.contains("/device/frigate_replay_") && topic.ends_with("/config")
+}
+
 fn is_plain_topic(text: &str) -> bool {
     text.len() <= 128 && text.split('/').all(|level| is_plain(level, "_-."))
 }
@@ -350,6 +357,8 @@ mod tests {
             t.discovery().as_deref(),
             Some("homeassistant/device/frigate_replay_frigate/config")
         );
+        assert!(t.discovery().is_some_and(|topic| is_discovery(&topic)));
+        assert!(!is_discovery(&t.session()));
         assert_eq!(t.parse(&t.sync()), Some(Inbound::Sync));
         assert_eq!(t.parse(&t.info()), Some(Inbound::Info));
         assert_eq!(

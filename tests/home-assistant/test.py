@@ -515,6 +515,16 @@ class Test:
         self.ha.wait_state(entity("sensor", "status"), "cancelled")
         self.settled("a second instance has a device of its own")
 
+    def a_renamed_instance_moves(self):
+        self.house.restart("--instance", "other")
+        self.ha.wait_state("sensor.frigate_replay_other_status", "cancelled")
+        wait("the old device's removal", lambda: self.ha.device() is None)
+        same("entities", len(self.ha.registered()), len(ENTITIES))
+        self.house.restart()
+        self.ha.wait_state(entity("sensor", "status"), "cancelled")
+        wait("the other's removal", lambda: len(self.ha.registered()) == len(ENTITIES))
+        self.settled("a renamed instance takes its device with it")
+
     def the_view_shows_only_what_is_there(self):
         view = self.ha.ask("lovelace/config", url_path="frigate-replay")
         known = set(self.ha.states())
@@ -582,6 +592,7 @@ class Test:
             self.a_component_that_goes_is_removed,
             self.a_link_to_frigate_brings_more,
             self.two_instances_stand_side_by_side,
+            self.a_renamed_instance_moves,
             self.the_view_shows_only_what_is_there,
             self.the_blueprints_fire,
             self.the_device_goes,
