@@ -75,7 +75,9 @@ impl Worker {
             }
             Some(Inbound::Sync) => {
                 let nonce = &message.payload;
-                self.retained.heard(nonce, &self.bus, topics);
+                if self.retained.heard(nonce, &self.bus, topics) {
+                    self.rivals.settle();
+                }
                 self.dismiss(message);
                 return None;
             }

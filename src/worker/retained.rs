@@ -133,21 +133,22 @@ impl RetainedSweep {
         }
     }
 
-    /// A nonce arrived.
-    pub fn heard(&mut self, nonce: &[u8], bus: &Bus, topics: &Topics) {
+    /// A nonce arrived. Gives whether the search has ended.
+    pub fn heard(&mut self, nonce: &[u8], bus: &Bus, topics: &Topics) -> bool {
         if self.deadline.is_none() || nonce != self.nonce.as_bytes() {
-            return;
+            return false;
         }
         self.silent_rounds = 0;
         if self.found_in_round > 0 {
             self.search_again(bus, topics);
-            return;
+            return false;
         }
         self.deadline = None;
         debug!(rounds = self.round, "the retained topics are known; requests arrive");
         bus.unsubscribe(&topics.info());
         bus.unsubscribe(&topics.cameras_filter());
         self.let_go_of_ghosts(bus);
+        true
     }
 
     /// No nonce came in time.

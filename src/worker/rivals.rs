@@ -19,7 +19,8 @@ const MEETINGS: u32 = 2;
 pub struct Rivals {
     /// Starts of workers that were there before this one.
     earlier: Vec<UnixTime>,
-    connections: u32,
+    /// A connection lasted long enough to know what was there before.
+    settled: bool,
     read: bool,
     met: u32,
 }
@@ -32,8 +33,13 @@ struct Info {
 impl Rivals {
     /// A new connection: what is read next stood there before.
     pub fn connected(&mut self) {
-        self.connections += 1;
         self.read = false;
+    }
+
+    /// What the broker keeps is known: whoever is new from now on came after this worker. The very
+    /// first connection may be ended by the other worker before that.
+    pub fn settle(&mut self) {
+        self.settled = true;
     }
 
     /// Reads the `info` that the broker keeps; `own` is when this worker started. Gives whether
@@ -49,7 +55,7 @@ impl Rivals {
         let same = |other: &UnixTime| start.since(*other).abs() < 0.001;
         if same(&own) || self.earlier.iter().any(same) {
             self.met = 0;
-        } else if self.connections <= 1 {
+        } else if !self.settled {
             self.earlier.push(start);
         } else {
             self.met += 1;
@@ -69,13 +75,17 @@ mod tests {
     fn reads(rivals: &mut Rivals, own: u32, stands: u32) -> bool {
         rivals.connected();
         let info = format!(r#"{{"worker_started_at":{stands}.25,"more":1}}"#);
-        rivals.read(info.as_bytes(), UnixTime::new(f64::from(own) + 0.25).unwrap())
+        let is_rival = rivals.read(info.as_bytes(), UnixTime::new(f64::from(own) + 0.25).unwrap());
+        rivals.settle();
+        is_rival
     }
 
     #[test]
     fn the_first_gives_way_and_the_second_stays() {
         let (mut first, mut second) = (Rivals::default(), Rivals::default());
         assert!(!reads(&mut first, FIRST, PAST));
+        // The first ends it before it can read anything.
+        second.connected();
         assert!(!reads(&mut second, SECOND, FIRST));
         assert!(!reads(&mut first, FIRST, SECOND));
         assert!(!reads(&mut second, SECOND, FIRST));
