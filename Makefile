@@ -1,6 +1,6 @@
 # What people run. `make test` needs cargo, gcc and apt; it installs the rest.
 
-.PHONY: test test-home-assistant tools lint bench faults demo schemas
+.PHONY: test test-asyncapi test-home-assistant tools lint bench faults demo schemas
 
 # The one test command.
 test: tools
@@ -34,6 +34,10 @@ faults: tools
 demo:
 	cargo run --locked --features demo -- demo
 
-# Writes schemas/ anew from the types.
+# The contract by AsyncAPI's own parser, for those who have node and npm. The tests hold it to AsyncAPI's schema without.
+test-asyncapi:
+	npm exec --yes --package=@asyncapi/parser@3.6.6 -- node tests/asyncapi/validate.cjs schemas/asyncapi.yaml
+
+# Writes schemas/ anew from the types and the table of topics.
 schemas:
 	cargo run --locked -- schema --output schemas

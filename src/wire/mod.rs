@@ -1,9 +1,12 @@
 //! The contract on the bus: topics, requests and messages, as bytes to types and back.
 //!
 //! Everything that a topic can carry is a type in [`requests`] (in) or [`messages`] (out); the JSON
-//! Schemas of `schemas/` are generated from the same types by [`schemas`]. Nothing here knows a
+//! Schemas of `schemas/` are generated from the same types by [`schemas`], and its AsyncAPI document by
+//! [`asyncapi`] from the table of all topics in [`contract`]. Nothing here knows a
 //! broker, and nothing is built from a name that was not checked.
 
+pub mod asyncapi;
+pub mod contract;
 pub mod discovery;
 pub mod form;
 pub mod messages;

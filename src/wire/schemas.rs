@@ -17,10 +17,6 @@ use super::requests::{StartFromExportRequest, StartRequest, StopRequest};
 pub struct MessageSchema {
     /// Its name and that of its file in `schemas/`, without `.json`.
     pub name: &'static str,
-    /// The topic that carries it, with `B` for the base.
-    pub topic: &'static str,
-    /// Whether the broker keeps it.
-    pub retained: bool,
     /// The schema.
     pub schema: Value,
 }
@@ -36,40 +32,24 @@ pub struct CameraConfigSchema {
 /// Every message's schema, requests first.
 pub fn all(camera_config: &CameraConfigSchema) -> Vec<MessageSchema> {
     vec![
-        message::<StartRequest>("request-start", "B/request/start", false, start_examples()),
+        message::<StartRequest>("request-start", start_examples()),
         message::<StartFromExportRequest>(
             "request-start_from_export",
-            "B/request/start_from_export",
-            false,
             vec![json!({"export_id": "front_a1b2c3", "transaction": "export-1"})],
         ),
-        message::<StopRequest>(
-            "request-stop",
-            "B/request/stop",
-            false,
-            vec![json!({}), json!({"job_id": "k3v9x0q2m7ab"})],
-        ),
-        message::<FormCameraSet>(
-            "form-camera-set",
-            "B/form/camera/set",
-            false,
-            vec![json!("front")],
-        ),
-        message::<FormMinutesSet>("form-minutes-set", "B/form/minutes/set", false, vec![json!(10)]),
+        message::<StopRequest>("request-stop", vec![json!({}), json!({"job_id": "k3v9x0q2m7ab"})]),
+        message::<FormCameraSet>("form-camera-set", vec![json!("front")]),
+        message::<FormMinutesSet>("form-minutes-set", vec![json!(10)]),
         message::<FormReplaySet>(
             "form-replay-set",
-            "B/form/replay/set",
-            false,
             vec![json!({}), json!({"transaction": "from-the-wall-panel"})],
         ),
-        message::<Response>("response", "B/response/<verb>", false, response_examples()),
-        message::<SessionMessage>("session", "B/session", true, session_examples()),
-        message::<JobStateMessage>("job_state", "B/job_state", true, job_examples()),
+        message::<Response>("response", response_examples()),
+        message::<SessionMessage>("session", session_examples()),
+        message::<JobStateMessage>("job_state", job_examples()),
         camera_add(camera_config),
         message::<CameraRemove>(
             "camera-remove",
-            "B/config/cameras/<replay camera>/remove",
-            true,
             vec![json!({
                 "camera": "_replay_front", "source_camera": "front", "job_id": "k3v9x0q2m7ab",
                 "reason": "stopped", "config": camera_config.example,
@@ -77,32 +57,25 @@ pub fn all(camera_config: &CameraConfigSchema) -> Vec<MessageSchema> {
         ),
         message::<PictureMessage>(
             "picture",
-            "B/picture",
-            true,
             vec![
                 json!({"url": "http://frigate:5000/api/_replay_front/latest.jpg?bbox=1&t=1767226320"}),
                 json!({"url": null}),
             ],
         ),
-        message::<EventMessage>("event", "B/event", false, event_examples()),
-        message::<HistoryMessage>("history", "B/history", true, history_examples()),
-        message::<InfoMessage>("info", "B/info", true, info_examples()),
-        message::<FormCamera>("form-camera", "B/form/camera", true, vec![json!("front")]),
-        message::<FormMinutes>("form-minutes", "B/form/minutes", true, vec![json!(10)]),
+        message::<EventMessage>("event", event_examples()),
+        message::<HistoryMessage>("history", history_examples()),
+        message::<InfoMessage>("info", info_examples()),
+        message::<FormCamera>("form-camera", vec![json!("front")]),
+        message::<FormMinutes>("form-minutes", vec![json!(10)]),
     ]
 }
 
-fn message<T: JsonSchema>(
-    name: &'static str,
-    topic: &'static str,
-    retained: bool,
-    examples: Vec<Value>,
-) -> MessageSchema {
+fn message<T: JsonSchema>(name: &'static str, examples: Vec<Value>) -> MessageSchema {
     let mut schema: Schema =
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), json!(name));
     schema.insert("examples".to_owned(), Value::Array(examples));
-    MessageSchema { name, topic, retained, schema: schema.into() }
+    MessageSchema { name, schema: schema.into() }
 }
 
 fn camera_add(camera_config: &CameraConfigSchema) -> MessageSchema {
@@ -110,8 +83,7 @@ fn camera_add(camera_config: &CameraConfigSchema) -> MessageSchema {
         "camera": "_replay_front", "source_camera": "front", "job_id": "k3v9x0q2m7ab",
         "config": camera_config.example,
     });
-    let topic = "B/config/cameras/<replay camera>/add";
-    let mut add = message::<CameraAdd>("camera-add", topic, true, vec![example]);
+    let mut add = message::<CameraAdd>("camera-add", vec![example]);
     add.schema["properties"]["config"] = camera_config.schema.clone();
     add
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use frigate_replay::wire::contract::{CHANNELS, Payload, Retained};
 use rumqttc::mqttbytes::v5::{Packet, PublishProperties};
 use rumqttc::{Client, Event, MqttOptions, NetworkOptions, PublishOptions, QoS};
 use serde_json::{Value, json};
@@ -227,29 +228,28 @@ pub fn forget_accepted(port: u16) {
     ACCEPTED.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
 }
 
-/// Every message of the worker must fit its schema in `schemas/`.
+/// Every message of the worker must be of a topic of the contract and fit its schema in `schemas/`.
 fn validate(message: &Message) {
     let Some(topic) = message.topic.strip_prefix(&format!("{BASE}/")) else { return };
     if message.payload.is_empty() || topic.starts_with("request/") || topic.ends_with("/set") {
         return;
     }
-    let name = match topic.split('/').collect::<Vec<_>>()[..] {
-        ["available"] => {
-            assert!(matches!(message.payload.as_str(), "online" | "offline"));
-            return;
-        }
-        ["response", ..] | ["last_response"] => "response",
-        ["config", "cameras", _, "add"] => "camera-add",
-        ["config", "cameras", _, "remove"] => "camera-remove",
-        ["form", "camera"] => "form-camera",
-        ["form", "minutes"] => "form-minutes",
-        [name] => name,
-        _ => panic!("nobody knows the topic {topic}"),
-    };
     // Tests that play a lost past put nonsense on our topics.
     if message.payload.contains("made-by-the-test") {
         return;
     }
+    let channel = CHANNELS.iter().find(|channel| channel.covers(BASE, &message.topic));
+    let channel = channel.unwrap_or_else(|| panic!("nobody knows the topic {topic}"));
+    assert!(
+        !message.retain || channel.retained == Retained::Yes,
+        "{topic} is retained: {}",
+        message.payload
+    );
+    let name = match channel.payload {
+        Payload::Json(name) => name,
+        Payload::OneOf(texts) => return assert!(texts.contains(&message.payload.as_str())),
+        Payload::Text(_) | Payload::Foreign(_) => return,
+    };
     let schema = schemas().get(name).unwrap_or_else(|| panic!("no schema for {topic}"));
     let value: Value = serde_json::from_str(&message.payload)
         .unwrap_or_else(|error| panic!("{topic}: {error}: {}", message.payload));

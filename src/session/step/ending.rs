@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::wire::contract::REMOVAL_KEPT_S;
 use crate::wire::messages::{
     CameraRemove, EventMessage, FinishedJob, HISTORY_LENGTH, Happening, Job, JobResults, JobStatus,
     JobType, RemoveReason, ResponseData, StoppedResults,
@@ -15,7 +16,7 @@ use super::Turn;
 
 /// How long a camera's removal is shown unless the camera is added again: a week, so that who was
 /// away for a weekend still reads it, and what nobody reads does not stay for ever.
-pub const REMOVAL_SHOWN_S: f64 = 7.0 * 24.0 * 3600.0;
+pub const REMOVAL_SHOWN_S: f64 = REMOVAL_KEPT_S as f64;
 
 impl Turn {
     /// Turns the session to its end: the camera's removal is shown, and the job's outcome. What the
