@@ -15,7 +15,7 @@ test-home-assistant: tools
 	python3 tests/home-assistant/test.py --installed $(HOME_ASSISTANT) \
 		--binary "$${CARGO_TARGET_DIR:-target}/debug/frigate-replay" $(ARGS)
 
-# Mosquitto and ffmpeg, where they are missing. The package's own broker is not started.
+# Mosquitto, ffmpeg and Chromium, where they are missing. The package's own broker is not started.
 tools:
 	@sh tests/tools.sh
 

@@ -23,7 +23,7 @@ done > mosquitto/passwords
 if command -v mosquitto_passwd > /dev/null; then
     mosquitto_passwd -U mosquitto/passwords
 else
-    docker run --rm -v "$PWD/mosquitto:/passwords" eclipse-mosquitto:2 mosquitto_passwd -U /passwords/passwords
+    docker run --rm -v "$PWD/mosquitto:/passwords" eclipse-mosquitto:2.0 mosquitto_passwd -U /passwords/passwords
 fi
 for camera in "$@"; do
     line="topic readwrite frigate/_replay_$camera/#"

@@ -6,6 +6,9 @@ command -v mosquitto > /dev/null || missing="$missing mosquitto"
 command -v mosquitto_pub > /dev/null || missing="$missing mosquitto-clients"
 command -v ffmpeg > /dev/null || missing="$missing ffmpeg"
 command -v openssl > /dev/null || missing="$missing openssl"
+# For the dashboard: Debian's chromedriver drives Debian's chromium.
+command -v chromium > /dev/null || missing="$missing chromium"
+command -v chromedriver > /dev/null || missing="$missing chromium-driver"
 [ -n "$missing" ] || exit 0
 echo "installing$missing"
 as_root=

@@ -1,4 +1,4 @@
-// Reads a document with AsyncAPI's own parser, references and examples included: `make test-asyncapi`.
+// Reads a document with AsyncAPI's own parser, references included: `make test-asyncapi`.
 const path = require('node:path');
 const { createRequire } = require('node:module');
 // npm exec puts the package's programs on the path, and nothing where node looks for packages.

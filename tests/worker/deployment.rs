@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,7 +13,7 @@ use serde_json::json;
 use serde_yaml::Value;
 
 use super::bus::Bus;
-use super::house::{BASE, House, wait_for};
+use super::house::{BASE, House, free_port, wait_for};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -43,7 +45,20 @@ fn the_compose_file_names_what_is_there() {
         .collect();
     assert_eq!(targets, ["/config", "/media/frigate", "/data"], "as the settings' defaults expect");
     let broker = &compose["services"]["mosquitto"];
-    assert_eq!(texts(&broker["volumes"])[0], "./docker/mosquitto:/mosquitto/config:ro");
+    let config = fs::read_to_string(format!("{ROOT}/docker/mosquitto/mosquitto.conf")).unwrap();
+    for volume in texts(&broker["volumes"]) {
+        let (here, there) = volume.split_once(':').unwrap();
+        let folder = there.split(':').next().unwrap();
+        assert!(config.contains(&format!(" {folder}")), "{folder} is not in mosquitto.conf");
+        if here.starts_with('.') {
+            assert!(Path::new(ROOT).join(here).is_dir(), "{here}");
+            assert!(there.ends_with(":ro"), "{volume}");
+        }
+    }
+    for port in texts(&broker["ports"]) {
+        let port = port.rsplit(':').next().unwrap();
+        assert!(config.contains(&format!("listener {port}\n")), "nobody listens at {port}");
+    }
     for secret in texts(&worker["secrets"]) {
         let file = compose["secrets"][secret.as_str()]["file"].as_str().unwrap();
         let user = Path::new(file).file_name().unwrap().to_str().unwrap();
@@ -69,14 +84,17 @@ fn the_dockerfile_copies_what_the_build_needs() {
 }
 
 /// A house whose broker runs with the shipped files; one more user sees and may do everything.
-struct Shipped {
-    house: House,
-    passwords: BTreeMap<String, String>,
+pub struct Shipped {
+    pub house: House,
+    /// Where the dashboard is.
+    pub web_port: u16,
+    pub passwords: BTreeMap<String, String>,
 }
 
 impl Shipped {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut house = House::with_broker("");
+        let web_port = free_port();
         house.kill_broker();
         let docker = house.path("docker");
         let copied = Command::new("cp")
@@ -107,15 +125,17 @@ impl Shipped {
             fs::read_to_string(folder.join("mosquitto.conf"))
                 .unwrap()
                 .replace("listener 1883", &format!("listener {} 127.0.0.1", house.port))
+                .replace("listener 9001", &format!("listener {web_port} 127.0.0.1"))
+                .replace("/mosquitto/dashboard", &format!("{ROOT}/dashboard"))
                 .replace("/mosquitto/config", folder.to_str().unwrap())
                 .replace("/mosquitto/data", house.path("mosquitto").to_str().unwrap())
                 + "\nuser root\n"
         });
         house.start_broker();
-        Self { house, passwords }
+        Self { house, web_port, passwords }
     }
 
-    fn bus(&self, user: &str) -> Bus {
+    pub fn bus(&self, user: &str) -> Bus {
         Bus::connect(self.house.port, Some((user, &self.passwords[user])))
     }
 
@@ -240,4 +260,39 @@ fn with_the_shipped_rules_a_replay_works() {
     bus.wait("the device again", told);
     bus.publish(&format!("{BASE}/form/minutes/set"), "7");
     bus.wait_topic("form/minutes", |minutes| *minutes == 7);
+}
+
+/// What the broker serves at `path`.
+fn fetch(port: u16, path: &str) -> Vec<u8> {
+    let mut stream =
+        wait_for("the page's listener", || TcpStream::connect(("127.0.0.1", port)).ok());
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // The broker ends the connection as it likes once everything is sent.
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer of HTTP");
+    if answer.starts_with(b"HTTP/1.0 200") { answer.split_off(end + 4) } else { Vec::new() }
+}
+
+#[test]
+fn the_shipped_broker_serves_the_dashboard_and_nothing_else() {
+    let shipped = Shipped::new();
+    for entry in fs::read_dir(format!("{ROOT}/dashboard")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let served = fetch(shipped.web_port, &format!("/{name}"));
+        assert!(served == fs::read(entry.path()).unwrap(), "{name}: {} bytes", served.len());
+    }
+    let page = fetch(shipped.web_port, "/");
+    assert_eq!(page, fs::read(format!("{ROOT}/dashboard/index.html")).unwrap());
+    // What the page asks for is there.
+    let page = String::from_utf8(page).unwrap();
+    for attribute in ["src=\"", "stylesheet\" href=\""] {
+        for file in page.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(Path::new(ROOT).join("dashboard").join(file).is_file(), "{file}");
+        }
+    }
+    for outside in ["/../docker/mosquitto/acl", "/..%2f..%2fCargo.toml", "//etc/passwd", "/nothing"]
+    {
+        assert_eq!(fetch(shipped.web_port, outside), b"", "{outside}");
+    }
 }

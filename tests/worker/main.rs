@@ -3,10 +3,12 @@
 //! `schemas/`, and every test ends with the same look at the whole world ([`house::House::end`]).
 
 mod brokers;
+mod browser;
 #[allow(dead_code)] // The faults and the benchmark use the rest of it.
 mod bus;
 mod commands;
 mod crash;
+mod dashboard;
 mod deployment;
 mod frigate;
 mod home_assistant;
