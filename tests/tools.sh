@@ -5,6 +5,9 @@ missing=
 command -v mosquitto > /dev/null || missing="$missing mosquitto"
 command -v mosquitto_pub > /dev/null || missing="$missing mosquitto-clients"
 command -v ffmpeg > /dev/null || missing="$missing ffmpeg"
+# File systems that share blocks, for the tests of clips; they are where root looks.
+[ -x /usr/sbin/mkfs.xfs ] || missing="$missing xfsprogs"
+[ -x /usr/sbin/mkfs.btrfs ] || missing="$missing btrfs-progs"
 command -v openssl > /dev/null || missing="$missing openssl"
 # For the dashboard: Debian's chromedriver drives Debian's chromium.
 command -v chromium > /dev/null || missing="$missing chromium"

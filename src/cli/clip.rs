@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::clip::{self, Clip, Engine, Order, Segment, Trim};
+use crate::clip::{self, Clip, ClipError, Engine, Order, Segment, Trim};
 use crate::words::UnixTime;
 
 use super::run::termination;
@@ -23,11 +23,11 @@ pub(super) struct Args {
     #[arg(long)]
     audio: bool,
     /// Where to begin, in seconds of footage: at the keyframe at or before it
-    #[arg(long, value_name = "SECONDS")]
-    start: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    start: Option<UnixTime>,
     /// Where to end, in seconds of footage
-    #[arg(long, value_name = "SECONDS")]
-    end: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    end: Option<UnixTime>,
     /// What joins: this program, or ffmpeg
     #[arg(long, value_enum, default_value = "auto", value_name = "ENGINE")]
     clip_engine: Engine,
@@ -50,25 +50,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn make(args: Args) -> Result<Clip, Failure> {
-    // The output replaces what is there, and that must not be what is joined.
-    let same = |path: &PathBuf| {
-        path == &args.output
-            || (path.canonicalize().ok() == args.output.canonicalize().ok() && args.output.exists())
-    };
-    if args.segments.iter().any(same) {
-        return Err(Failure::new(format!(
-            "--output {}: is one of the recordings",
-            args.output.display()
-        )));
-    }
-    let trim = Trim { start: time("--start", args.start)?, end: time("--end", args.end)? };
-    if let (Some(start), Some(end)) = (trim.start, trim.end)
-        && end.since(start) <= 0.0
-    {
-        return Err(Failure::new(format!("--end {end} is not after --start {start}")));
-    }
+    let trim = Trim { start: args.start, end: args.end };
     let order = Order {
-        segments: one_after_the_other(args.segments),
+        segments: one_after_the_other(args.segments, trim)?,
         trim,
         output: args.output,
         keep_audio: args.audio,
@@ -86,24 +70,44 @@ fn make(args: Args) -> Result<Clip, Failure> {
     made?
 }
 
-fn time(flag: &str, seconds: Option<f64>) -> Result<Option<UnixTime>, Failure> {
-    let time = |seconds| {
-        UnixTime::new(seconds).ok_or_else(|| Failure::new(format!("{flag} {seconds} is no time")))
-    };
-    seconds.map(time).transpose()
+/// Seconds of footage, as a time that counts from its beginning.
+fn seconds(text: &str) -> Result<UnixTime, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds >= 0.0).and_then(UnixTime::new);
+    seconds.ok_or_else(|| "it must be a number of seconds, 0 or more, such as 12.5".to_owned())
 }
 
-/// Segments whose times count the seconds of footage before them.
-fn one_after_the_other(paths: Vec<PathBuf>) -> Vec<Segment> {
-    let mut start = UnixTime::from_secs(0);
+/// Segments whose times count the seconds of footage before them. Refuses a trim that leaves nothing.
+fn one_after_the_other(paths: Vec<PathBuf>, trim: Trim) -> Result<Vec<Segment>, Failure> {
+    let mut ends = UnixTime::from_secs(0);
+    let mut unknown = false;
     let mut segments = Vec::with_capacity(paths.len());
     for path in paths {
-        // What cannot be read gives nothing, and making the clip will say why.
-        let end = start.plus(clip::probe(&path).map_or(0.0, |video| video.duration_s));
-        segments.push(Segment { path, start, end });
-        start = end;
+        let start = ends;
+        match clip::probe(&path) {
+            Ok(video) => ends = start.plus(video.duration_s),
+            Err(ClipError::Unusable { why, .. }) if why.needs_ffmpeg() => unknown = true,
+            // It gives nothing, and making the clip will say why.
+            Err(_) => {}
+        }
+        segments.push(Segment { path, start, end: ends });
     }
-    segments
+    let footage_s = ends.seconds();
+    let start_s = trim.start.map_or(0.0, UnixTime::seconds);
+    if let Some(end_s) = trim.end.map(UnixTime::seconds).filter(|end_s| *end_s <= start_s) {
+        return Err(Failure::new(format!("--end {end_s} must be after the start, {start_s}")));
+    }
+    if trim == Trim::default() {
+        Ok(segments)
+    } else if unknown && segments.len() > 1 {
+        let why =
+            "cannot be used with fragmented recordings: how long each of them is, is not known";
+        Err(Failure::new(format!("--start and --end {why}; join them first, then trim the clip")))
+    } else if !unknown && footage_s > 0.0 && start_s >= footage_s {
+        let why = format!("must be before the end of the footage, {footage_s:.3}");
+        Err(Failure::new(format!("--start {start_s} {why}")))
+    } else {
+        Ok(segments)
+    }
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -130,11 +134,12 @@ fn print(clip: &Clip, json: bool) -> io::Result<()> {
     let plays = HumanDuration(Duration::from_secs_f64(clip.duration_s.max(0.0)));
     writeln!(
         io::stdout(),
-        "{}: {plays} ({:.3} s), {} frames of {} recordings, {}",
+        "{}: {plays} ({:.3} s), {} frames of {} {}, {}",
         clip.path.display(),
         clip.duration_s,
         clip.frames,
         clip.segments.len(),
+        if clip.segments.len() == 1 { "recording" } else { "recordings" },
         HumanBytes(clip.bytes),
     )
 }

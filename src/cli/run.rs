@@ -86,14 +86,16 @@ pub fn frigate(options: Option<link::Options>) -> Result<Option<Frigate>, Failur
     })
 }
 
-/// Ready once the process is asked to end: Ctrl-C, or a container's stop.
+/// Ready once the process is asked to end: Ctrl-C, a container's stop, or a terminal that is closed.
 pub fn termination() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => info!("asked to end (SIGTERM)"),
             _ = interrupt.recv() => info!("asked to end (Ctrl-C)"),
+            _ = hang_up.recv() => info!("asked to end (SIGHUP)"),
         }
     })
 }

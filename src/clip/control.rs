@@ -98,6 +98,7 @@ pub(super) async fn in_thread<T: Send + 'static>(
         let _ = end.send(work(&control));
     })?;
     let mut stopping = false;
+    let mut said = 0.0;
     let result = loop {
         tokio::select! {
             biased;
@@ -106,12 +107,34 @@ pub(super) async fn in_thread<T: Send + 'static>(
                 stopping = true;
                 stop.0.store(true, Ordering::Relaxed);
             }
-            Ok(()) = seen.changed() => progress(*seen.borrow_and_update()),
+            Ok(()) = seen.changed() => {
+                said = *seen.borrow_and_update();
+                progress(said);
+            }
         }
     };
+    // The end is often quicker than its news.
+    let last = *seen.borrow();
+    if last > said {
+        progress(last);
+    }
     // The thread has nothing left to do, or it panicked.
     if let Err(panic) = thread.join() {
         resume_unwind(panic);
     }
     result.map_err(io::Error::other)
+}
+
+#[cfg(test)]
+impl Control {
+    /// For work that nobody waits for.
+    pub(super) fn unheard() -> Self {
+        let (progress, _) = watch::channel(0.0);
+        Self { cancelled: Arc::default(), progress, reported: Cell::new(None) }
+    }
+
+    /// Percent that were last reported.
+    pub(super) fn reported(&self) -> f32 {
+        *self.progress.borrow()
+    }
 }

@@ -53,6 +53,12 @@ impl<'a> Copier<'a> {
         Self { to, share, kernel: true, buffer: Vec::new(), control, done: 0, total }
     }
 
+    /// What is left of the first `due` bytes is not going to be copied.
+    pub(super) fn pass_over(&mut self, due: u64) {
+        self.done = due;
+        self.control.report(self.done, self.total);
+    }
+
     /// Copies one stretch; `copy.to` is counted from `base`.
     pub(super) fn copy(&mut self, from: &File, base: u64, copy: Copy) -> Result<(), Failed> {
         let mut done = 0;

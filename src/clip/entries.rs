@@ -5,7 +5,7 @@
 //! (`btrt`, `esds`), so that no two segments have equal bytes, while libavformat opens no file
 //! with more than [`MAX`] entries. Bit rates therefore do not count in a comparison.
 
-use super::boxes::{FourCc, Malformed, Mp4Box, boxes};
+use super::boxes::{FourCc, Header, Malformed, Mp4Box, boxes, find};
 use super::unfit::Unfit;
 
 /// The most entries that libavformat reads in a track (`mov_read_stsd`).
@@ -24,8 +24,11 @@ pub(super) fn check(entry: &Mp4Box<'_>) -> Result<(), Unfit> {
     if matches!(&entry.kind.0, b"encv" | b"enca" | b"drmi" | b"drms") {
         return Err(Unfit::Encrypted(entry.kind));
     }
-    // Every entry has at least 8 bytes of its own, and is written back with a plain header.
-    if entry.body.len() < 8 || entry.whole.len() != entry.body.len() + 8 {
+    // Every entry has at least 8 bytes of its own, and is written back with its plain header, which
+    // must not say "to the end": others may follow it in the clip.
+    let header = Header::parse(entry.whole).and_then(|header| header.size);
+    let plain = entry.whole.len() == entry.body.len() + 8 && header.is_some();
+    if entry.body.len() < 8 || !plain {
         return Err(Malformed::Short(entry.kind).into());
     }
     Ok(())
@@ -62,6 +65,7 @@ impl std::fmt::Display for Codec {
             b"avc1" => f.write_str("H.264"),
             b"hvc1" => f.write_str("H.265"),
             b"av01" => f.write_str("AV1"),
+            b"mp4v" => f.write_str("MPEG-4 Part 2"),
             b"mp4a" => f.write_str("AAC"),
             _ => self.0.fmt(f),
         }
@@ -114,6 +118,17 @@ impl Entries {
     }
 }
 
+/// Whether a decoder takes this entry's parameters in the middle of a track. libavcodec's for MPEG-4
+/// Part 2 goes on with the first ones, and shows rubbish.
+pub(super) fn can_follow_another(entry: &[u8]) -> bool {
+    /// Of the object types of ISO/IEC 14496-1, 7.2.6.6.2. Motion JPEG has the same entry name.
+    const MPEG4_VISUAL: u8 = 0x20;
+    let children = entry.get(VISUAL_FIELDS..).unwrap_or_default();
+    let esds = || find(children, b"esds").ok().flatten();
+    let object_type = || esds().and_then(|esds| esds.get(decoder_config(esds)?));
+    kind(entry) != *b"mp4v" || object_type() != Some(&MPEG4_VISUAL)
+}
+
 /// `entry` with every bit rate in it set to zero.
 fn without_bit_rates(entry: &[u8]) -> Vec<u8> {
     let mut key = entry.to_vec();
@@ -141,21 +156,26 @@ fn without_bit_rates(entry: &[u8]) -> Vec<u8> {
 /// Where in the body of an `esds` (ISO/IEC 14496-1, 7.2.6) the buffer size and the two bit rates
 /// are: 3 + 4 + 4 bytes.
 fn rates_in_esds(body: &[u8]) -> Option<std::ops::Range<usize>> {
+    /// Object type and stream type.
+    const TYPES: usize = 2;
+    let at = decoder_config(body)? + TYPES;
+    let rates = at..at + 11;
+    (rates.end <= body.len()).then_some(rates)
+}
+
+/// Where in the body of an `esds` its decoder's configuration is.
+fn decoder_config(body: &[u8]) -> Option<usize> {
     const ES: u8 = 3;
     const DECODER_CONFIG: u8 = 4;
     /// Version and flags of the box.
     const FULL_BOX: usize = 4;
     /// Id and flags of the stream; Frigate's files have none of the optional fields.
     const ES_FIELDS: usize = 3;
-    /// Object type and stream type.
-    const TYPES: usize = 2;
     let at = descriptor(body, FULL_BOX, ES)?;
     if *body.get(at + 2)? & 0xe0 != 0 {
         return None;
     }
-    let at = descriptor(body, at + ES_FIELDS, DECODER_CONFIG)? + TYPES;
-    let rates = at..at + 11;
-    (rates.end <= body.len()).then_some(rates)
+    descriptor(body, at + ES_FIELDS, DECODER_CONFIG)
 }
 
 /// Where the content of the descriptor at `at` begins, if it has that tag. Its length takes one to

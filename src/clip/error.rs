@@ -15,7 +15,7 @@ const NOTES_MAX: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ClipError {
     /// No segment has a frame of the time asked for.
-    #[error("nothing to join in {recordings} recordings{}", Because(.reasons))]
+    #[error("{}{}", Nothing(*recordings, reasons.is_empty()), Because(.reasons))]
     Nothing {
         /// How many there were.
         recordings: usize,
@@ -69,6 +69,12 @@ pub enum ClipError {
         /// The segment.
         path: PathBuf,
     },
+    /// The clip would take the place of a folder, a device or the like.
+    #[error("{} is no file that a clip can replace; name another output", path.display())]
+    OutputNotAFile {
+        /// The output.
+        path: PathBuf,
+    },
     /// ffmpeg is needed and could not be started.
     #[error("ffmpeg ({}) cannot be started: {why}{}", program.display(), Because(std::slice::from_ref(needed_for)))]
     FfmpegMissing {
@@ -109,6 +115,21 @@ impl ClipError {
     /// Makes errors of doing `action` with `path`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+/// How many recordings give nothing, and whether that is all there is to say.
+struct Nothing(usize, bool);
+
+impl fmt::Display for Nothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, unexplained) = *self;
+        let recordings = if count == 1 { "recording" } else { "recordings" };
+        write!(f, "nothing to join in {count} {recordings}")?;
+        if unexplained {
+            f.write_str(": no frame of the time asked for")?;
+        }
+        Ok(())
     }
 }
 

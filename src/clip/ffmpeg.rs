@@ -60,6 +60,7 @@ pub(super) async fn join(
         return Err(notes.nothing(&order));
     }
     let part = Part::create(&order.output)?;
+    part.check_inputs(&order.segments)?;
     part.check_space(inputs.iter().map(|input| input.bytes).sum(), order.spare_bytes)?;
 
     let needed_for = why.map(|why| why.to_string()).unwrap_or_default();
@@ -83,7 +84,11 @@ pub(super) async fn join(
     if !status.success() {
         return Err(ClipError::Ffmpeg { status: status.to_string(), said });
     }
-    let made = move |_: &Control| finish(&order, part, &inputs, notes);
+    let made = move |control: &Control| {
+        let made = finish(&order, part, &inputs, notes);
+        control.report(u64::from(made.is_ok()), 1);
+        made
+    };
     in_thread(made, progress, cancel).await.map_err(ClipError::Thread)?
 }
 
@@ -319,9 +324,10 @@ fn finish(
         let mut buffer = Vec::new();
         let movie = Movie::parse(read::index(&part.file, identity.length, &mut buffer)?)?;
         let cut = cut::cut(&movie.video, identity.length, cut::Wanted::ALL)?;
-        Ok((identity.length, cut.map_or(0, |cut| cut.frames)))
+        let (frames, seconds) = cut.map_or((0, 0.0), |cut| (cut.frames, cut.seconds(&movie.video)));
+        Ok((identity.length, frames, seconds))
     };
-    let (bytes, frames) = read().map_err(|unfit: Unfit| ClipError::Ffmpeg {
+    let (bytes, frames, seconds) = read().map_err(|unfit: Unfit| ClipError::Ffmpeg {
         status: "exit status: 0".to_owned(),
         said: format!("what it made {unfit}"),
     })?;
@@ -330,9 +336,24 @@ fn finish(
         notes.push(|| format!("ffmpeg joined {frames} of {expected} frames"));
     }
     part.finish()?;
-    let parts = inputs.iter().map(|input| {
+    let parts = inputs.iter().zip(shares(inputs, seconds)).map(|(input, seconds)| {
         let segment: &Segment = &order.segments[input.segment];
-        (segment, input.start, input.seconds)
+        (segment, input.start, seconds)
     });
     Ok(Clip::of(order, Engine::Ffmpeg, parts, frames, bytes, notes))
+}
+
+/// How many of the clip's seconds each input fills. Those that cannot be read here share what the
+/// others leave, in proportion to what is listed of them.
+fn shares(inputs: &[Input], seconds: f64) -> Vec<f64> {
+    let (known, unknown): (Vec<&Input>, Vec<&Input>) =
+        inputs.iter().partition(|input| input.frames.is_some());
+    let left = (seconds - known.iter().map(|input| input.seconds).sum::<f64>()).max(0.0);
+    let listed: f64 = unknown.iter().map(|input| input.seconds).sum();
+    let share = |input: &Input| match input.frames {
+        Some(_) => input.seconds,
+        None if listed > 0.0 => left * input.seconds / listed,
+        None => left / unknown.len() as f64,
+    };
+    inputs.iter().map(share).collect()
 }

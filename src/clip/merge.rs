@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::cut::{Cut, last_duration};
-use super::entries::{Codec, Entries};
+use super::entries::{Codec, Entries, can_follow_another};
 use super::movie::{Display, Track, rescale};
 use super::plan::Refusal;
 use super::samples::{MAX_SAMPLES, Sample};
@@ -245,6 +245,9 @@ impl TrackPlan {
             return Err(Refusal::Codec { was: self.codec, is: codec });
         }
         let place = self.entries.place(entry).ok_or(Refusal::Full)?;
+        if place > 0 && !can_follow_another(entry) {
+            return Err(Refusal::Parameters(codec));
+        }
         places[index] = Some(place);
         Ok(place)
     }

@@ -103,6 +103,9 @@ impl<'a> Track<'a> {
         let media = need(track, b"mdia")?;
         let timescale = timescale(b"mdhd", need(media, b"mdhd")?)?;
         let tables = need(need(media, b"minf")?, b"stbl")?;
+        if find(tables, b"stz2")?.is_some() {
+            return Err(Unfit::CompactSizes);
+        }
         let entries = sample_entries(need(tables, b"stsd")?)?;
         Ok(Self {
             timescale,

@@ -22,9 +22,9 @@ const INDEX_BUFFER: usize = 256 * 1024;
 /// Makes the clip that `order` asks for.
 pub(super) fn join(order: &Order, control: &Control) -> Result<Clip, ClipError> {
     let part = Part::create(&order.output)?;
+    part.check_inputs(&order.segments)?;
     let seen = vec![None; order.segments.len()];
     let mut join = Join { order, control, part: &part, notes: Notes::default(), seen };
-    join.check_output()?;
     let plan = join.survey()?;
     let planned = plan.and_then(|plan| Some((plan.layout()?, plan)));
     let (layout, mut plan) = planned.ok_or_else(|| join.notes.nothing(order))?;
@@ -68,18 +68,6 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
-    /// Refuses to replace a file by a clip of itself.
-    fn check_output(&self) -> Result<(), ClipError> {
-        let Some(replaced) = self.part.replaces() else {
-            return Ok(());
-        };
-        let same = |path: &Path| Identity::at(path).is_some_and(|other| other.same_file(&replaced));
-        match self.order.segments.iter().find(|segment| same(&segment.path)) {
-            Some(segment) => Err(ClipError::OutputIsInput { path: segment.path.clone() }),
-            None => Ok(()),
-        }
-    }
-
     /// Reads the index of every segment, and plans the clip. `None` if there is nothing to join.
     fn survey(&mut self) -> Result<Option<Plan>, ClipError> {
         let mut plan = None;
@@ -127,6 +115,11 @@ impl Join<'_> {
                 Ok(())
             }
             Refusal::Codec { was, is } => Err(codec_change(path, was, is)),
+            Refusal::Parameters(codec) => Err(ClipError::CodecChange {
+                path: path.to_owned(),
+                was: codec.to_string(),
+                is: format!("{codec} with other parameters"),
+            }),
             other => Err(ClipError::Unjoinable { path: path.to_owned(), why: other.to_string() }),
         }
     }
@@ -135,9 +128,11 @@ impl Join<'_> {
     fn copy(&mut self, plan: &mut Plan, layout: Layout) -> Result<(), ClipError> {
         let mut copier =
             Copier::new(&self.part.file, plan.shares_blocks(), plan.to_copy(), self.control);
+        let mut due = 0;
         for piece in 0..plan.count() {
             fault::point("clip-piece");
-            let (source, _) = plan.work(piece);
+            let (source, copies) = plan.work(piece);
+            due += copies.iter().map(|copy| copy.length).sum::<u64>();
             let path = &self.order.segments[source].path;
             match self.copy_piece(&mut copier, plan, layout, piece) {
                 Ok(()) => {}
@@ -146,6 +141,7 @@ impl Join<'_> {
                 Err(Failed::Source(unfit)) => {
                     self.notes.left_out(path, &unfit);
                     plan.lose(piece);
+                    copier.pass_over(due);
                 }
             }
         }
@@ -178,4 +174,101 @@ impl Join<'_> {
 /// The error for a range with two codecs.
 pub(super) fn codec_change(path: &Path, was: Codec, is: Codec) -> ClipError {
     ClipError::CodecChange { path: path.to_owned(), was: was.to_string(), is: is.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::super::{Segment, Trim};
+    use super::*;
+    use crate::words::UnixTime;
+
+    /// Three recordings of 20 frames each, and an order for them.
+    fn order(folder: &Path) -> Order {
+        let made = Command::new("ffmpeg")
+            .args(["-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i"])
+            .args(["testsrc2=s=64x36:r=10:d=6", "-c:v", "mpeg4", "-g", "10", "-f", "segment"])
+            .args(["-segment_time", "2", "-reset_timestamps", "1"])
+            .arg(folder.join("%d.mp4"))
+            .status();
+        assert!(made.expect("ffmpeg is there").success());
+        let segment = |number: u32| Segment {
+            path: folder.join(format!("{number}.mp4")),
+            start: UnixTime::from_secs(2 * number),
+            end: UnixTime::from_secs(2 * number + 2),
+        };
+        Order {
+            segments: (0..3).map(segment).collect(),
+            trim: Trim::default(),
+            output: folder.join("clip.mp4"),
+            keep_audio: false,
+            engine: Engine::Native,
+            ffmpeg: PathBuf::new(),
+            spare_bytes: 0,
+        }
+    }
+
+    /// Does `amidst` to the second recording after its index was read and before it is copied. Gives
+    /// the frames of the clip, and what is noted of that recording.
+    fn frames_after(amidst: impl FnOnce(&Path)) -> (usize, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(folder.path());
+        let control = Control::unheard();
+        let part = Part::create(&order.output).unwrap();
+        let seen = vec![None; 3];
+        let notes = Notes::default();
+        let mut join = Join { order: &order, control: &control, part: &part, notes, seen };
+        let mut plan = join.survey().unwrap().unwrap();
+        amidst(&order.segments[1].path);
+        let layout = plan.layout().unwrap();
+        join.copy(&mut plan, layout).unwrap();
+        assert_eq!(control.reported(), 100.0);
+        let length = write_index(&plan, layout, &part.file).unwrap();
+        let mut buffer = Vec::new();
+        let movie = Movie::parse(read::index(&part.file, length, &mut buffer).unwrap()).unwrap();
+        let mut frames = 0;
+        for sample in movie.video.samples() {
+            // Each starts as MPEG-4's pictures do, the first of a group with its headers.
+            let mut start = [0; 3];
+            std::os::unix::fs::FileExt::read_exact_at(&part.file, &mut start, sample.offset)
+                .unwrap();
+            assert_eq!(start, [0, 0, 1]);
+            frames += 1;
+        }
+        (frames, join.notes.into_warnings())
+    }
+
+    #[test]
+    fn what_vanishes_or_changes_before_it_is_copied_is_left_out() {
+        type Amidst = fn(&Path);
+        let changed = "was replaced or cut short while it was read";
+        let cases: [(&str, Amidst); 5] = [
+            ("is not there", |path| fs::remove_file(path).unwrap()),
+            // As Frigate does before it removes a recording, when space is low.
+            (changed, |path| drop(fs::File::create(path).unwrap())),
+            (changed, |path| {
+                let file = fs::File::options().write(true).open(path).unwrap();
+                file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+            }),
+            (changed, |path| {
+                let other = path.with_extension("other");
+                fs::copy(path, &other).unwrap();
+                fs::rename(other, path).unwrap();
+            }),
+            (changed, |path| {
+                let file = fs::File::options().write(true).open(path).unwrap();
+                let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
+                file.set_modified(later).unwrap();
+            }),
+        ];
+        for (why, amidst) in cases {
+            let (frames, notes) = frames_after(amidst);
+            assert_eq!(frames, 40);
+            assert!(notes.len() == 1 && notes[0].ends_with(&format!("1.mp4 {why}")), "{notes:?}");
+        }
+        assert_eq!(frames_after(|_| {}), (60, vec![]));
+    }
 }

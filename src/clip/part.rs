@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FallocateFlags, Mode, OFlags};
+use rustix::fs::{CWD, FallocateFlags, FileType, Mode, OFlags};
 
-use super::ClipError;
 use super::read::Identity;
+use super::{ClipError, Segment};
 use crate::fault;
 
 const PREFIX: &str = ".";
@@ -42,8 +42,17 @@ pub(super) struct Part {
 impl Part {
     /// An empty file for `clip`, in the place of one left by an interrupted attempt.
     pub(super) fn create(clip: &Path) -> Result<Self, ClipError> {
-        if clip.file_name().is_none() {
-            return Err(ClipError::io("write", clip)(io::ErrorKind::InvalidInput.into()));
+        // A folder could not be replaced, and a device had better not be.
+        let replaceable = |stat: rustix::fs::Stat| {
+            matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::RegularFile | FileType::Symlink
+            )
+        };
+        if clip.file_name().is_none()
+            || rustix::fs::lstat(clip).is_ok_and(|stat| !replaceable(stat))
+        {
+            return Err(ClipError::OutputNotAFile { path: clip.to_owned() });
         }
         let path = part_path(clip);
         remove(&path)?;
@@ -87,9 +96,16 @@ impl Part {
         }
     }
 
-    /// The file that the clip will replace, if there is one.
-    pub(super) fn replaces(&self) -> Option<Identity> {
-        Identity::at(&self.clip)
+    /// Refuses to replace a file by a clip of itself.
+    pub(super) fn check_inputs(&self, segments: &[Segment]) -> Result<(), ClipError> {
+        let Some(replaced) = Identity::at(&self.clip) else {
+            return Ok(());
+        };
+        let same = |path: &Path| Identity::at(path).is_some_and(|other| other.same_file(&replaced));
+        match segments.iter().find(|segment| same(&segment.path)) {
+            Some(segment) => Err(ClipError::OutputIsInput { path: segment.path.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Gives the clip its name. Not synced to the disk: it can be made again.

@@ -70,6 +70,9 @@ pub enum Refusal {
         /// The codec of this file.
         is: Codec,
     },
+    /// A codec that cannot change its parameters within a track.
+    #[error("is {0} of other parameters than the footage before it")]
+    Parameters(Codec),
     /// More than one track can hold.
     #[error(
         "is more than fits: a track holds at most {} sample entries and {MAX_SAMPLES} samples",

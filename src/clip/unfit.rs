@@ -41,6 +41,9 @@ pub enum Unfit {
     /// Its edit list does more than skip the start and the end.
     #[error("has an edit list of {0} parts, which only ffmpeg joins")]
     Edits(usize),
+    /// Its samples' sizes are in a table of half bytes (`stz2`), which next to nobody writes.
+    #[error("has compact sample sizes (stz2), which only ffmpeg joins")]
+    CompactSizes,
     /// A sample entry that says the samples are encrypted.
     #[error("is encrypted ('{0}')")]
     Encrypted(FourCc),
@@ -50,6 +53,6 @@ impl Unfit {
     /// Whether the file may hold footage that this reader cannot join, but ffmpeg perhaps can.
     /// All the others have nothing to give to anybody.
     pub fn needs_ffmpeg(&self) -> bool {
-        matches!(self, Self::Fragmented | Self::Edits(_) | Self::Encrypted(_))
+        matches!(self, Self::Fragmented | Self::Edits(_) | Self::CompactSizes | Self::Encrypted(_))
     }
 }
