@@ -170,6 +170,8 @@ fn log_to_stderr(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // Whoever reads the log may go; the worker stays. Told of it, it would panic.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     // It fails only if somebody logs already.
     let _ = match format {

@@ -1,6 +1,6 @@
 //! The commands of the binary, as a person runs them.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -105,6 +105,21 @@ fn healthcheck_tells_whether_the_worker_is_well() {
     assert!(text(&ill).contains("not connected"), "{}", text(&ill));
     worker.kill();
     assert_eq!(house.output("healthcheck", &[]).status.code(), Some(1));
+}
+
+/// A log driver may go away; the worker must not follow it.
+#[test]
+fn a_worker_whose_log_nobody_reads_goes_on() {
+    let house = House::new();
+    let mut bus = house.bus();
+    let mut worker = house.command("run", &[]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(worker.stderr.take());
+    bus.wait_inactive();
+    let response = bus.ask("stop", json!({}));
+    assert_eq!(response["error"]["code"], "not_active", "refused, which it logs");
+    assert_eq!(bus.ask("stop", json!({}))["error"]["code"], "not_active");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
 }
 
 #[test]
