@@ -85,7 +85,8 @@ fn lives(
         worker.kill();
         trial.came(outcome);
         if trial.random.once_in(3) || round + 1 == rounds {
-            let worker = house.worker(&[]);
+            // A sweep that a start has cut short is done again in the watchdog's round.
+            let worker = house.worker(&["--watchdog-interval", "500ms"]);
             house.check_when_calm();
             requester.check();
             if trial.random.once_in(2) {
