@@ -244,7 +244,7 @@ fn echo(port: u16) -> Client {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options.set_network_options(network);
-    let (client, mut connection) = Client::builder(options).capacity(100).build();
+    let (client, mut connection) = Client::builder(options).capacity(10_000).build();
     client.subscribe("echo/in", QoS::AtLeastOnce).expect("the broker is there");
     let (ready, when_ready) = std::sync::mpsc::channel();
     let answering = client.clone();
