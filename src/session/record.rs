@@ -29,16 +29,37 @@ pub struct Record {
     pub history: Vec<FinishedJob>,
     /// The newest answer.
     pub last_response: Option<Response>,
+    /// The answers before it, the newest last: a kill between an answer and its acknowledgement
+    /// brings the request again, and then it must be answered the same. A few, of those with a
+    /// transaction.
+    pub answered: Vec<Response>,
     /// What we put into the running Frigate.
     pub link: LinkRecord,
     /// What is chosen in the form.
     pub form: Form,
 }
 
+/// How many answers before the newest are saved, and how many bytes of JSON: more than a broker has
+/// under way to us at a time, few enough to be written with every answer.
+const ANSWERED_MAX: (usize, usize) = (20, 60 * 1024);
+
 /// What a removal's part of a record begins with; the camera's name follows.
 const REMOVED_PART: &str = "removed/";
 
 impl Record {
+    /// Remembers an answer, and forgets the oldest when there are too many.
+    pub(super) fn remember_answer(&mut self, response: Response) {
+        if let Some(before) = self.last_response.replace(response)
+            && before.transaction.is_some()
+        {
+            self.answered.push(before);
+        }
+        let bytes = |answers: &[Response]| serde_json::to_vec(answers).map_or(0, |json| json.len());
+        while self.answered.len() > ANSWERED_MAX.0 || bytes(&self.answered) > ANSWERED_MAX.1 {
+            self.answered.remove(0);
+        }
+    }
+
     /// The record as named JSON texts, each small enough for the store and written only when it
     /// changed. [`Record::from_parts`] reads them again.
     pub fn parts(&self) -> BTreeMap<String, Vec<u8>> {
@@ -47,6 +68,7 @@ impl Record {
         put(&mut parts, "litter", &self.litter);
         put(&mut parts, "history", &self.history);
         put(&mut parts, "last_response", &self.last_response);
+        put(&mut parts, "answered", &self.answered);
         put(&mut parts, "link", &self.link);
         put(&mut parts, "form", &self.form);
         if let Some(session) = &self.session {
@@ -72,6 +94,7 @@ impl Record {
             litter: get(parts, "litter", &mut unreadable).unwrap_or_default(),
             history: get(parts, "history", &mut unreadable).unwrap_or_default(),
             last_response: get(parts, "last_response", &mut unreadable).flatten(),
+            answered: get(parts, "answered", &mut unreadable).unwrap_or_default(),
             link: get(parts, "link", &mut unreadable).unwrap_or_default(),
             form: get(parts, "form", &mut unreadable).unwrap_or_default(),
             removed: BTreeMap::new(),

@@ -766,6 +766,8 @@ fn a_request_that_comes_again_is_answered_the_same_and_has_no_other_effect() {
     assert_eq!(ask(&mut world, Verb::Start, true), refused, "it could be obeyed by now");
     assert!(!world.session().active);
     world.run(&[Order::Kill, Order::Settle]).unwrap();
+    let not_the_newest = ask(&mut world, Verb::Start, true);
+    assert_eq!(not_the_newest, refused);
     assert_eq!(ask(&mut world, Verb::Stop, true), stopped);
     assert_eq!(world.state.record.history.len(), 1);
     // Somebody's next request with the same transaction is another one, also one that is lost at first.

@@ -70,7 +70,7 @@ impl State {
     pub fn of(policy: Policy, record: Record) -> Self {
         Self {
             policy,
-            answered: record.last_response.iter().cloned().collect(),
+            answered: record.answered.iter().chain(&record.last_response).cloned().collect(),
             record,
             progress_percent: 0.0,
             progress_shown_at: UnixTime::from_secs(0),
@@ -158,7 +158,7 @@ impl Turn {
             transaction: reply_to.transaction.clone(),
             ts: self.now,
         };
-        self.state.record.last_response = Some(response.clone());
+        self.state.record.remember_answer(response.clone());
         if self.state.answered.len() == MAX_ANSWERED {
             self.state.answered.pop_front();
         }
