@@ -90,11 +90,17 @@ impl Workshop {
 
     /// Finds out whether a start can be obeyed.
     pub async fn look_up(self: Arc<Self>, look_up: LookUp) -> Result<Found, Refusal> {
-        let workshop = Arc::clone(&self);
-        let request = look_up.request.clone();
         let internal = |error| Refusal::new(Code::Internal, error);
-        let (camera, range) =
-            off_the_loop(move || workshop.footage(&request)).await.map_err(internal)??;
+        // Which camera's time is asked for.
+        let (camera, range) = match &look_up.request {
+            LookUpRequest::Recordings(camera, range) => (camera.clone(), *range),
+            LookUpRequest::Export(id) => {
+                let (workshop, id) = (Arc::clone(&self), id.clone());
+                let export = off_the_loop(move || workshop.usable_export(&id));
+                let export = export.await.map_err(internal)??;
+                (export.camera, export.range)
+            }
+        };
         let running = self.ask_frigate(&camera).await;
         if let Some(Ok(Standing { own_replay: true, .. })) = &running {
             let message = "a debug replay of Frigate's own is active; end it on its page first";
@@ -118,17 +124,6 @@ impl Workshop {
         })
         .await
         .map_err(internal)?
-    }
-
-    /// Which camera's time is asked for.
-    fn footage(&self, request: &LookUpRequest) -> Result<(CameraName, TimeRange), Refusal> {
-        match request {
-            LookUpRequest::Recordings(camera, range) => Ok((camera.clone(), *range)),
-            LookUpRequest::Export(id) => {
-                let export = self.usable_export(id)?;
-                Ok((export.camera, export.range))
-            }
-        }
     }
 
     /// What the running Frigate knows of a camera; `None` if there is no way to it. One that does

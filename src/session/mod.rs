@@ -31,9 +31,10 @@ pub use event::{
 };
 pub use form::Form;
 pub use link::{CHANGE_GAP_S, Deed, Done, LATEST_ANSWER_S, LinkNow, LinkRecord, Placed, Seen};
-pub use record::{Record, recover};
+pub use record::{History, Record, recover};
 pub use state::{
-    ClipInfo, Ending, MAX_ATTEMPTS, MAX_WAITING, Policy, Session, Source, Stage, State, Stretch,
+    ClipInfo, DeviceShown, Ending, MAX_ATTEMPTS, MAX_WAITING, Policy, Session, Source, Stage,
+    State, Stretch,
 };
 pub use step::{Step, step};
 pub use view::{Retained, view};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::messages::{CameraRemove, FinishedJob, Happening, Job, Response};
+use crate::wire::messages::{CameraRemove, FinishedJob, HISTORY_LENGTH, Happening, Job, Response};
 use crate::words::{ReplayCamera, UnixTime};
 
 use super::event::Cameras;
@@ -25,8 +25,8 @@ pub struct Record {
     pub removed: BTreeMap<ReplayCamera, Removed>,
     /// Replay cameras that may have left something behind, and when they were taken away.
     pub litter: BTreeMap<ReplayCamera, UnixTime>,
-    /// The last finished jobs, the newest first.
-    pub history: Vec<FinishedJob>,
+    /// The last finished jobs.
+    pub history: History,
     /// The newest answer.
     pub last_response: Option<Response>,
     /// The answers before it, the newest last: a kill between an answer and its acknowledgement
@@ -66,7 +66,7 @@ impl Record {
         let mut parts = BTreeMap::new();
         put(&mut parts, "job", &self.job);
         put(&mut parts, "litter", &self.litter);
-        put(&mut parts, "history", &self.history);
+        parts.insert("history".to_owned(), self.history.json.clone().into_bytes());
         put(&mut parts, "last_response", &self.last_response);
         put(&mut parts, "answered", &self.answered);
         put(&mut parts, "link", &self.link);
@@ -92,7 +92,7 @@ impl Record {
             session: get(parts, "session", &mut unreadable),
             job: get(parts, "job", &mut unreadable).flatten(),
             litter: get(parts, "litter", &mut unreadable).unwrap_or_default(),
-            history: get(parts, "history", &mut unreadable).unwrap_or_default(),
+            history: get(parts, "history", &mut unreadable).map(History::of).unwrap_or_default(),
             last_response: get(parts, "last_response", &mut unreadable).flatten(),
             answered: get(parts, "answered", &mut unreadable).unwrap_or_default(),
             link: get(parts, "link", &mut unreadable).unwrap_or_default(),
@@ -130,6 +130,45 @@ fn get<T: DeserializeOwned>(
             unreadable.push(name.to_owned());
             None
         }
+    }
+}
+
+/// The last finished jobs, the newest first, at most [`HISTORY_LENGTH`]. They are written as JSON when
+/// one is added: every step shows and saves them, and hardly any changes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    jobs: Vec<FinishedJob>,
+    json: String,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
+}
+
+impl History {
+    fn of(jobs: Vec<FinishedJob>) -> Self {
+        // As in `put`.
+        let json = serde_json::to_string(&jobs).unwrap_or_default();
+        Self { jobs, json }
+    }
+
+    /// The jobs, the newest first.
+    pub fn jobs(&self) -> &[FinishedJob] {
+        &self.jobs
+    }
+
+    /// The jobs as a JSON array.
+    pub(super) fn json(&self) -> &str {
+        &self.json
+    }
+
+    pub(super) fn add(&mut self, newest: FinishedJob) {
+        let mut jobs = std::mem::take(&mut self.jobs);
+        jobs.insert(0, newest);
+        jobs.truncate(HISTORY_LENGTH);
+        *self = Self::of(jobs);
     }
 }
 

@@ -95,8 +95,20 @@ pub struct State {
     pub answered: VecDeque<Response>,
     /// The cameras that can be replayed.
     pub cameras: Cameras,
+    /// The device as it was shown last.
+    pub device: Option<DeviceShown>,
     /// What is known of the running Frigate.
     pub link: LinkNow,
+}
+
+/// Home Assistant's device as JSON, and what of it changes. It takes longer to write than all other
+/// messages together and hardly ever changes, so it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceShown {
+    /// The cameras that can be chosen in it.
+    pub cameras: Vec<CameraName>,
+    /// The payload.
+    pub json: String,
 }
 
 /// A start that is being looked into.

@@ -9,14 +9,14 @@ use serde::Serialize;
 use crate::wire::discovery::{self, Device};
 use crate::wire::form::{Control, FormCamera, FormMinutes};
 use crate::wire::messages::{
-    CameraAdd, HistoryMessage, InfoMessage, JobResults, JobStateMessage, Limits, SCHEMA_VERSION,
-    SessionMessage,
+    CameraAdd, InfoMessage, JobResults, JobStateMessage, Limits, SCHEMA_VERSION, SessionMessage,
 };
 use crate::wire::requests::{REQUEST_MAX_BYTES, Verb};
 use crate::wire::topics::Update;
 use crate::words::UnixTime;
 
-use super::state::{MAX_WAITING, Session, Stage, State};
+use super::record::Record;
+use super::state::{DeviceShown, MAX_WAITING, Session, Stage, State};
 
 /// The worker's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -55,8 +55,7 @@ pub fn view(state: &State) -> Vec<Retained> {
     }
     view.push(kept(topics.job_state(), &job_state(state)));
     view.push(kept(topics.session(), &session_message(state)));
-    let history = HistoryMessage { jobs: record.history.clone() };
-    view.push(kept(topics.history(), &history));
+    view.push(text(topics.history(), history(record)));
     view.push(match &record.last_response {
         Some(response) => kept(topics.last_response(), response),
         // One of a store that was lost may stand there.
@@ -67,21 +66,21 @@ pub fn view(state: &State) -> Vec<Retained> {
     }
     view.push(kept(topics.info(), &info(state)));
     if let Some(topic) = topics.discovery() {
-        view.push(kept(topic, &discovery::payload(&device(state))));
+        view.push(text(topic, state.device_json()));
     }
     let camera = FormCamera(state.form_camera().cloned());
     view.push(kept(topics.form(Control::Camera), &camera));
     view.push(kept(topics.form(Control::Minutes), &FormMinutes(state.form_minutes())));
-    view.push(Retained {
-        topic: topics.available(),
-        payload: Some("online".to_owned()),
-        expires_at: None,
-    });
+    view.push(text(topics.available(), "online".to_owned()));
     view
 }
 
 fn kept<T: Serialize>(topic: String, message: &T) -> Retained {
-    Retained { topic, payload: Some(json(message)), expires_at: None }
+    text(topic, json(message))
+}
+
+fn text(topic: String, payload: String) -> Retained {
+    Retained { topic, payload: Some(payload), expires_at: None }
 }
 
 fn absent(topic: String) -> Retained {
@@ -116,6 +115,13 @@ fn job_state(state: &State) -> JobStateMessage {
     JobStateMessage { debug_replay: job }
 }
 
+/// A [`HistoryMessage`] around the list that is written already.
+///
+/// [`HistoryMessage`]: crate::wire::messages::HistoryMessage
+fn history(record: &Record) -> String {
+    format!(r#"{{"jobs":{}}}"#, record.history.json())
+}
+
 fn session_message(state: &State) -> SessionMessage {
     let Some(session) = &state.record.session else {
         return SessionMessage::default();
@@ -146,14 +152,29 @@ fn session_message(state: &State) -> SessionMessage {
     }
 }
 
-fn device(state: &State) -> Device<'_> {
-    Device {
-        topics: &state.policy.topics,
-        version: VERSION,
-        cameras: state.form_cameras(),
-        minutes_max: state.policy.minutes_max(),
-        frigate_url: state.policy.frigate_url.as_deref(),
-        frigate_pictures: state.policy.frigate_pictures.as_deref(),
+impl State {
+    /// The device's payload: the one that is kept, if it is still true.
+    fn device_json(&self) -> String {
+        match &self.device {
+            Some(device) if device.cameras == self.form_cameras() => device.json.clone(),
+            _ => json(&discovery::payload(&Device {
+                topics: &self.policy.topics,
+                version: VERSION,
+                cameras: self.form_cameras(),
+                minutes_max: self.policy.minutes_max(),
+                frigate_url: self.policy.frigate_url.as_deref(),
+                frigate_pictures: self.policy.frigate_pictures.as_deref(),
+            })),
+        }
+    }
+
+    /// Keeps the device's payload for the next views.
+    pub(super) fn keep_device(&mut self) {
+        let cameras = self.form_cameras();
+        if self.device.as_ref().is_none_or(|device| device.cameras != cameras) {
+            let cameras = cameras.to_vec();
+            self.device = Some(DeviceShown { cameras, json: self.device_json() });
+        }
     }
 }
 

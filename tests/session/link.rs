@@ -87,7 +87,7 @@ fn a_replay_that_frigate_refuses_has_failed_in_frigates_words() {
     frigate(&mut world).refuses = true;
     world.run(&[START, Order::Settle]).unwrap();
     assert!(job_state(&world).contains("HTTP 400: no"), "{}", job_state(&world));
-    assert_eq!(world.state.record.history[0].status, JobStatus::Failed);
+    assert_eq!(world.state.record.history.jobs()[0].status, JobStatus::Failed);
     world.calm();
 }
 

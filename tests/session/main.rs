@@ -584,7 +584,7 @@ fn a_replay_from_request_to_removal() {
     let remove = &world.broker[&topics.camera(&replay, Update::Remove)];
     assert!(remove.contains(r#""reason":"stopped""#), "{remove}");
     assert!(world.broker[&topics.job_state()].contains(r#""id":"stopped""#));
-    assert_eq!(world.state.record.history.len(), 1);
+    assert_eq!(world.state.record.history.jobs().len(), 1);
     world.calm();
 
     world.run(&[START, Order::Settle]).unwrap();
@@ -596,7 +596,7 @@ fn a_replay_from_request_to_removal() {
 fn a_stop_before_the_camera_was_there_publishes_no_removal() {
     let mut world = world_after(&[START, Order::Go, Order::Go, Order::Stop, Order::Settle]);
     assert!(!world.broker.keys().any(|topic| topic.ends_with("/remove")));
-    assert_eq!(world.state.record.history[0].status, JobStatus::Cancelled);
+    assert_eq!(world.state.record.history.jobs()[0].status, JobStatus::Cancelled);
     world.calm();
 }
 
@@ -769,7 +769,7 @@ fn a_request_that_comes_again_is_answered_the_same_and_has_no_other_effect() {
     let not_the_newest = ask(&mut world, Verb::Start, true);
     assert_eq!(not_the_newest, refused);
     assert_eq!(ask(&mut world, Verb::Stop, true), stopped);
-    assert_eq!(world.state.record.history.len(), 1);
+    assert_eq!(world.state.record.history.jobs().len(), 1);
     // Somebody's next request with the same transaction is another one, also one that is lost at first.
     world.now += 60.0;
     assert_eq!(ask(&mut world, Verb::Stop, true).status, ResponseStatus::Error);

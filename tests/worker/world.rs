@@ -142,7 +142,7 @@ impl House {
     fn check_outcomes(&self, record: &Record, found: &mut Vec<String>) {
         let accepted = bus::accepted(self.port);
         for id in accepted.iter().rev().take(HISTORY_LENGTH) {
-            let ended = record.history.iter().any(|job| job.job_id.as_str() == id);
+            let ended = record.history.jobs().iter().any(|job| job.job_id.as_str() == id);
             let here = record.session.as_ref().is_some_and(|s| s.job_id.as_str() == id);
             if !ended && !here {
                 found.push(format!("the accepted job {id} is without an outcome"));

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::wire::contract::REMOVAL_KEPT_S;
 use crate::wire::messages::{
-    CameraRemove, EventMessage, FinishedJob, HISTORY_LENGTH, Happening, Job, JobResults, JobStatus,
-    JobType, RemoveReason, ResponseData, StoppedResults,
+    CameraRemove, EventMessage, FinishedJob, Happening, Job, JobResults, JobStatus, JobType,
+    RemoveReason, ResponseData, StoppedResults,
 };
 use crate::words::{JobId, ReplayCamera, UnixTime};
 
@@ -150,9 +150,7 @@ impl Turn {
             reason: ending.reason(),
             error_message: job.and_then(|job| job.error_message.clone()),
         };
-        let history = &mut self.state.record.history;
-        history.insert(0, finished);
-        history.truncate(HISTORY_LENGTH);
+        self.state.record.history.add(finished);
     }
 
     pub(super) fn tick(&mut self, clip_gone: bool) {

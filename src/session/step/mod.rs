@@ -80,6 +80,7 @@ impl State {
             sweep_again: false,
             stop_receipts: Vec::new(),
             cameras: Ok(Vec::new()),
+            device: None,
             link: LinkNow::default(),
         }
     }
@@ -120,6 +121,7 @@ impl Turn {
     pub(in crate::session) fn done(mut self) -> Step {
         self.tend_link();
         self.tear_down_when_out();
+        self.state.keep_device();
         Step { state: self.state, effects: self.effects }
     }
 
