@@ -3,12 +3,16 @@
 
 mod ratios;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use frigate_replay::clip::{self, ClipError, Engine, Order, Segment, Trim};
+use frigate_replay::words::UnixTime;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use wait4::Wait4;
 
 const JOINER: &str = env!("CARGO_BIN_EXE_frigate-replay");
@@ -20,6 +24,7 @@ fn main() {
     for (title, count, rounds) in [("10 minutes", 60, 10), ("60 minutes", 360, 5)] {
         contest(&dir, title, &segment, count, rounds);
     }
+    cancels(&dir, &segment);
     let segment = record(&dir, "testsrc2=s=160x90:r=10:d=10", "-g 50");
     let copies = copies(&dir, &segment, 6 * 360);
     let used = run(&mut ours(&copies, &dir.path().join("clip.mp4")));
@@ -90,6 +95,72 @@ fn contest(dir: &TempDir, title: &str, segment: &Path, count: usize, rounds: usi
     for file in files {
         fs::remove_file(file).expect("it is ours");
     }
+}
+
+/// From the wish to cancel, at a third of the way, until nothing of it is left.
+fn cancels(dir: &TempDir, segment: &Path) {
+    const ROUNDS: usize = 10;
+    let files = copies(dir, segment, 360);
+    let mut rows = [Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..=ROUNDS {
+        let times = [
+            make(&files, Engine::Native, f32::INFINITY),
+            make(&files, Engine::Native, 30.0),
+            make(&files, Engine::Ffmpeg, 30.0),
+        ];
+        if round > 0 {
+            rows.iter_mut().zip(times).for_each(|(row, time)| row.push(time));
+        }
+    }
+    let names = ["60 minutes made", "cancelled", "cancelled, by ffmpeg"];
+    ratios::table(
+        &format!("a cancel, until nothing is left ({ROUNDS} rounds, interleaved)"),
+        names.into_iter().zip(rows).collect(),
+    );
+    for file in files {
+        fs::remove_file(file).expect("it is ours");
+    }
+}
+
+/// How long it takes to make a clip, or from `cancel_at` percent until the cancel is done.
+fn make(files: &[PathBuf], engine: Engine, cancel_at: f32) -> Duration {
+    let time = |number: usize| UnixTime::from_secs(1_700_000_000 + 10 * number as u32);
+    let segment = |(number, path): (usize, &PathBuf)| Segment {
+        path: path.clone(),
+        start: time(number),
+        end: time(number + 1),
+    };
+    let order = Order {
+        segments: files.iter().enumerate().map(segment).collect(),
+        trim: Trim::default(),
+        output: files[0].with_file_name("clip.mp4"),
+        keep_audio: false,
+        engine,
+        ffmpeg: PathBuf::from("ffmpeg"),
+        spare_bytes: 0,
+    };
+    let output = order.output.clone();
+    let (cancel, cancelled) = oneshot::channel::<()>();
+    let since = RefCell::new((Instant::now(), Some(cancel)));
+    let progress = |percent| {
+        let mut since = since.borrow_mut();
+        if percent >= cancel_at
+            && let Some(cancel) = since.1.take()
+        {
+            since.0 = Instant::now();
+            drop(cancel);
+        }
+    };
+    let wish = async { drop(cancelled.await) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let made = runtime.expect("there are threads").block_on(clip::make(order, progress, wish));
+    let took = since.borrow().0.elapsed();
+    match made {
+        Ok(_) if cancel_at.is_infinite() => fs::remove_file(output).expect("it was made"),
+        Err(ClipError::Cancelled) => {}
+        other => panic!("{other:?}"),
+    }
+    took
 }
 
 fn cat(files: &[PathBuf], output: &Path) -> Command {
