@@ -1,14 +1,19 @@
-//! The clock jumps.
+//! The clock jumps, and the machine is suspended.
 
 use std::fs;
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::house::{House, Worker};
+use super::house::{BASE, House, Worker};
 use super::trial::{Fault, Trial};
 
 pub fn faults() -> Vec<Fault> {
-    vec![Fault::new("clock", "an hour back, a day ahead, over the 12 h, years off", jumps)]
+    vec![
+        Fault::new("clock", "an hour back, a day ahead, over the 12 h, years off", jumps),
+        Fault::new("suspend", "the worker stands still while hours go by", suspended),
+    ]
 }
 
 const HOUR: f64 = 3600.0;
@@ -66,6 +71,39 @@ fn jumps(trial: &mut Trial) {
     house.check_when_calm();
     drop(worker);
     trial.came("set right");
+}
+
+/// For longer than the broker's patience with a silent client, 22 s, where there is time for it.
+fn suspended(trial: &mut Trial) {
+    let house = House::new();
+    let clock = house.path("clock");
+    let env = [("FAULT_CLOCK", clock.to_str().unwrap())];
+    for (hours, ends) in [(8.0, false), (13.0, true)] {
+        fs::write(&clock, "0").unwrap();
+        let worker = begin(&house, &env);
+        let mut bus = house.bus();
+        let range = house.range;
+        bus.ask("start", json!({"camera": "front", "start_time": range.0, "end_time": range.1}));
+        bus.wait_phase("live");
+        let pid = Pid::from_raw(worker.pid().cast_signed()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        fs::write(&clock, (hours * HOUR).to_string()).unwrap();
+        let stands_still_s = if trial.long { 30 } else { 1 };
+        if !ends {
+            bus.publish(&format!("{BASE}/request/stop"), r#"{"transaction": "meanwhile"}"#);
+        }
+        std::thread::sleep(Duration::from_secs(stands_still_s));
+        kill_process(pid, Signal::CONT).unwrap();
+        if ends {
+            bus.wait_inactive();
+        } else {
+            let response = bus.wait_topic("response/stop", |r| r["transaction"] == "meanwhile");
+            assert_eq!(response["status"], "ok", "{response}");
+        }
+        house.check_when_calm();
+        worker.kill();
+        trial.came(if ends { "ended by its longest time" } else { "obeyed what came meanwhile" });
+    }
 }
 
 fn begin(house: &House, env: &[(&str, &str)]) -> Worker {
