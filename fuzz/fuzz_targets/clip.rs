@@ -6,13 +6,29 @@
 
 #![no_main]
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use frigate_replay::clip::cut::{self, Wanted};
 use frigate_replay::clip::movie::Movie;
 use frigate_replay::clip::plan::{Packing, Plan};
 use frigate_replay::clip::{moov, read};
 use libfuzzer_sys::fuzz_target;
+
+/// A clip whose index is there; its media, which nobody wrote, is zeros up to the length.
+struct Made<'a>(&'a [u8], u64);
+
+impl read::Bytes for Made<'_> {
+    fn fill(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.1) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let there = usize::try_from(offset).ok().and_then(|at| self.0.get(at..)).unwrap_or_default();
+        let (here, beyond) = buffer.split_at_mut(there.len().min(buffer.len()));
+        here.copy_from_slice(&there[..here.len()]);
+        beyond.fill(0);
+        Ok(())
+    }
+}
 
 fuzz_target!(|input: &[u8]| {
     let Some(([how, high, low], rest)) = input.split_first_chunk::<3>().map(|(head, rest)| (*head, rest)) else {
@@ -53,7 +69,7 @@ fuzz_target!(|input: &[u8]| {
     if plan.pieces().next().is_none() {
         return;
     }
-    let index = read::index(&head[..], length, &mut buffer).expect("a clip has an index");
+    let index = read::index(&Made(&head, length), length, &mut buffer).expect("a clip has an index");
     // Several hidden parts are beyond this reader.
     let Ok(movie) = Movie::parse(index) else {
         return;
