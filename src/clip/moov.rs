@@ -173,7 +173,8 @@ impl<W: Write + Seek> Writer<W> {
             w.rows(plan.entries.written().iter(), |w, entry| w.bytes(entry))
         })?;
         self.full_box(b"stts", false, 0, |w| w.run_lengths(track.durations()))?;
-        if plan.delay > 0 {
+        // Some may be late and none early: then there is no delay, and still something to say.
+        if plan.offsets.iter().any(|offset| *offset != 0) {
             let delayed = |sample: usize| plan.offsets[sample].wrapping_add_unsigned(plan.delay);
             self.full_box(b"ctts", false, 0, |w| {
                 w.run_lengths(samples().map(|sample| delayed(sample).cast_unsigned()))

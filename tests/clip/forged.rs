@@ -10,7 +10,7 @@ use frigate_replay::clip::cut::Wanted;
 use frigate_replay::clip::movie::Movie;
 use frigate_replay::clip::plan::{Packing, Plan};
 use frigate_replay::clip::{boxes, moov, read};
-use mp4_atom::{Co64, Decode, Encode, Moov, StscEntry, StszSamples, SttsEntry};
+use mp4_atom::{Co64, Ctts, CttsEntry, Decode, Encode, Moov, StscEntry, StszSamples, SttsEntry};
 use proptest::prelude::*;
 
 use super::footage::{Camera, Footage};
@@ -259,4 +259,33 @@ fn offsets_take_64_bits_when_they_must() {
         assert_eq!(tables.co64.is_some(), long, "{length} bytes");
         assert_eq!(tables.stco.is_some(), !long);
     }
+}
+
+/// All frames but the first are shown later than they are decoded, none earlier: no muxer does it,
+/// but the times are as good as any.
+#[test]
+fn frames_that_are_late_stay_late() {
+    let (bytes, index) = recording();
+    let mut index = Moov::decode(&mut &bytes[index.clone()]).unwrap();
+    let video = &mut index.trak[0];
+    video.edts = None;
+    let count = oracle::samples(video).len() as u32;
+    let late = [(1, 0), (count - 1, 5000)];
+    let entries =
+        late.map(|(sample_count, sample_offset)| CttsEntry { sample_count, sample_offset });
+    video.mdia.minf.stbl.ctts = Some(Ctts { entries: entries.into() });
+    let mut forged = Vec::new();
+    index.encode(&mut forged).unwrap();
+
+    let movie = Movie::parse(&forged[8..]).unwrap();
+    let mut plan = Plan::new(Packing::PAGES, false);
+    assert!(plan.add(0, &movie, bytes.len() as u64, Wanted::ALL).unwrap().is_some());
+    let mut head = Cursor::new(Vec::new());
+    moov::write(&plan, plan.layout().unwrap(), &mut head).unwrap();
+    let head = head.into_inner();
+    let made = Movie::parse(boxes::need(&head, b"moov").unwrap()).unwrap();
+    let times =
+        |movie: &Movie<'_>| movie.video.samples().map(|sample| sample.pts).collect::<Vec<_>>();
+    assert_eq!(made.video.timescale, movie.video.timescale);
+    assert_eq!(times(&made), times(&movie));
 }
