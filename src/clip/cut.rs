@@ -131,7 +131,9 @@ fn whole(track: &Track<'_>, length: u64) -> Result<Cut, Unfit> {
     let mut end = 0;
     for sample in track.samples().take_while(inside) {
         end = sample.index + 1;
-        if sample.sync && (key.is_none() || sample.pts <= track.edit.from) {
+        // Of several at the same time the first: nothing between them is hidden.
+        let is_later = |(_, pts)| pts < sample.pts && sample.pts <= track.edit.from;
+        if sample.sync && key.is_none_or(is_later) {
             key = Some((sample.index, sample.pts));
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use frigate_replay::clip::cut::Wanted;
+use frigate_replay::clip::cut::{self, Wanted};
 use frigate_replay::clip::movie::Movie;
 use frigate_replay::clip::plan::{Packing, Plan};
 use frigate_replay::clip::{boxes, moov, read};
@@ -274,18 +274,44 @@ fn frames_that_are_late_stay_late() {
     let entries =
         late.map(|(sample_count, sample_offset)| CttsEntry { sample_count, sample_offset });
     video.mdia.minf.stbl.ctts = Some(Ctts { entries: entries.into() });
-    let mut forged = Vec::new();
-    index.encode(&mut forged).unwrap();
+    let (forged, head) = clip_of(&index);
 
     let movie = Movie::parse(&forged[8..]).unwrap();
-    let mut plan = Plan::new(Packing::PAGES, false);
-    assert!(plan.add(0, &movie, bytes.len() as u64, Wanted::ALL).unwrap().is_some());
-    let mut head = Cursor::new(Vec::new());
-    moov::write(&plan, plan.layout().unwrap(), &mut head).unwrap();
-    let head = head.into_inner();
     let made = Movie::parse(boxes::need(&head, b"moov").unwrap()).unwrap();
     let times =
         |movie: &Movie<'_>| movie.video.samples().map(|sample| sample.pts).collect::<Vec<_>>();
     assert_eq!(made.video.timescale, movie.video.timescale);
     assert_eq!(times(&made), times(&movie));
+}
+
+/// All frames at one time, sync samples among them: none of them is lost when the clip is read.
+#[test]
+fn frames_that_take_no_time_are_kept() {
+    let (bytes, index) = recording();
+    let mut index = Moov::decode(&mut &bytes[index.clone()]).unwrap();
+    let video = &mut index.trak[0];
+    video.edts = None;
+    let frames = oracle::samples(video).len();
+    let tables = &mut video.mdia.minf.stbl;
+    tables.ctts = None;
+    tables.stts.entries = vec![SttsEntry { sample_count: frames as u32, sample_delta: 0 }];
+    assert!(tables.stss.as_ref().unwrap().entries.len() > 1);
+    let (_, head) = clip_of(&index);
+
+    let made = Movie::parse(boxes::need(&head, b"moov").unwrap()).unwrap();
+    let cut = cut::cut(&made.video, u64::MAX, Wanted::ALL).unwrap().unwrap();
+    assert_eq!(cut.frames, frames);
+}
+
+/// The index as bytes, and all that comes before the samples in a clip of the recording with it.
+fn clip_of(index: &Moov) -> (Vec<u8>, Vec<u8>) {
+    let mut forged = Vec::new();
+    index.encode(&mut forged).unwrap();
+    let movie = Movie::parse(&forged[8..]).unwrap();
+    let mut plan = Plan::new(Packing::PAGES, false);
+    let length = recording().0.len() as u64;
+    assert!(plan.add(0, &movie, length, Wanted::ALL).unwrap().is_some());
+    let mut head = Cursor::new(Vec::new());
+    moov::write(&plan, plan.layout().unwrap(), &mut head).unwrap();
+    (forged, head.into_inner())
 }
