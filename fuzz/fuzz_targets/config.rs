@@ -16,7 +16,9 @@ fuzz_target!(|input: &str| {
     let env = Env::beside_frigate([("FRIGATE_A".to_owned(), "a".to_owned())]);
     let _ = format!("{:?}{:?}", config.findings(&env), config.own_settings(&env));
     for camera in config.cameras() {
-        let Ok(replay) = config.replay_camera(&env, camera.as_str(), "/clip.mp4", overrides.as_ref()) else {
+        let Ok(replay) =
+            config.replay_camera(&env, camera.as_str(), "/clip.mp4", overrides.as_ref())
+        else {
             continue;
         };
         let again = from_live(&replay.camera_config, "/clip.mp4", None).expect("resolved once");
