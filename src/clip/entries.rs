@@ -102,6 +102,17 @@ impl Entries {
         u16::try_from(place).ok()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Forgets all but the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.keys.truncate(count);
+        self.raw.truncate(count);
+    }
+
     /// The entries as they are written: one `dref` row, and one name for all of them, since
     /// libavformat skips those of another name than the first one's.
     pub fn written(&self) -> Vec<Vec<u8>> {

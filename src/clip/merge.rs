@@ -104,12 +104,12 @@ impl TrackPlan {
         self.sizes.is_empty()
     }
 
-    /// Adds the samples of a cut. On an error, the tables are as they were.
+    /// Adds the samples of a cut. On an error, the track is as it was.
     pub(super) fn add_video(&mut self, track: &Track<'_>, cut: &Cut) -> Result<Merged, Refusal> {
         self.all_or_nothing(track, |plan, merged| plan.video(track, cut, merged))
     }
 
-    /// Adds samples of sound. On an error, the tables are as they were.
+    /// Adds samples of sound. On an error, the track is as it was.
     pub(super) fn add_sound(
         &mut self,
         track: &Track<'_>,
@@ -124,6 +124,7 @@ impl TrackPlan {
         add: impl FnOnce(&mut Self, &mut Merged) -> Result<(), Refusal>,
     ) -> Result<Merged, Refusal> {
         let (samples, syncs, chunks) = (self.sizes.len(), self.syncs.len(), self.chunks.len());
+        let (entries, delay) = (self.entries.count(), self.delay);
         let mut merged = Merged { places: vec![None; track.entries.len()], ..Merged::default() };
         let added = add(self, &mut merged);
         if let Err(refusal) = added {
@@ -132,6 +133,8 @@ impl TrackPlan {
             self.sizes.truncate(samples);
             self.syncs.truncate(syncs);
             self.chunks.truncate(chunks);
+            self.entries.truncate(entries);
+            self.delay = delay;
             return Err(refusal);
         }
         merged.share = Share {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use frigate_replay::clip::cut::{self, Wanted};
 use frigate_replay::clip::movie::Movie;
-use frigate_replay::clip::plan::{Packing, Plan};
+use frigate_replay::clip::plan::{Packing, Plan, Refusal};
 use frigate_replay::clip::{boxes, moov, read};
 use mp4_atom::{Co64, Ctts, CttsEntry, Decode, Encode, Moov, StscEntry, StszSamples, SttsEntry};
 use proptest::prelude::*;
@@ -301,6 +301,31 @@ fn frames_that_take_no_time_are_kept() {
     let made = Movie::parse(boxes::need(&head, b"moov").unwrap()).unwrap();
     let cut = cut::cut(&made.video, u64::MAX, Wanted::ALL).unwrap().unwrap();
     assert_eq!(cut.frames, frames);
+}
+
+/// A file that is refused in the middle of its samples has no part in the clip.
+#[test]
+fn a_refused_file_leaves_nothing_behind() {
+    let (bytes, index) = recording();
+    let mut late = Moov::decode(&mut &bytes[index.clone()]).unwrap();
+    late.trak[0].edts = None;
+    let mut plain = late.clone();
+    plain.trak[0].mdia.minf.stbl.ctts = None;
+    let tables = &mut late.trak[0].mdia.minf.stbl;
+    let offsets = &mut tables.ctts.as_mut().unwrap().entries;
+    offsets.last_mut().unwrap().sample_offset = i32::MAX as _;
+    let mut late_bytes = Vec::new();
+    late.encode(&mut late_bytes).unwrap();
+
+    let (plain_bytes, alone) = clip_of(&plain);
+    let mut plan = Plan::new(Packing::PAGES, false);
+    let length = bytes.len() as u64;
+    plan.add(0, &Movie::parse(&plain_bytes[8..]).unwrap(), length, Wanted::ALL).unwrap();
+    let refused = plan.add(1, &Movie::parse(&late_bytes[8..]).unwrap(), length, Wanted::ALL);
+    assert!(matches!(refused, Err(Refusal::Times)), "{refused:?}");
+    let mut head = Cursor::new(Vec::new());
+    moov::write(&plan, plan.layout().unwrap(), &mut head).unwrap();
+    assert_eq!(head.into_inner(), alone);
 }
 
 /// The index as bytes, and all that comes before the samples in a clip of the recording with it.
