@@ -90,7 +90,6 @@ impl Workshop {
 
     /// Finds out whether a start can be obeyed.
     pub async fn look_up(self: Arc<Self>, look_up: LookUp) -> Result<Found, Refusal> {
-        let internal = |error| Refusal::new(Code::Internal, error);
         // Which camera's time is asked for.
         let (camera, range) = match &look_up.request {
             LookUpRequest::Recordings(camera, range) => (camera.clone(), *range),
@@ -101,26 +100,39 @@ impl Workshop {
                 (export.camera, export.range)
             }
         };
+        // Meanwhile; what is wrong with the settings is told first, and without waiting for it.
+        let has_recordings = {
+            let (workshop, camera) = (Arc::clone(&self), camera.clone());
+            let asked = matches!(look_up.request, LookUpRequest::Recordings(..));
+            off_the_loop(move || Ok(!asked || workshop.database.has_recordings(&camera, range)?))
+        };
+        let resolved =
+            Arc::clone(&self).look_at_settings(camera.clone(), look_up.overrides).await?;
+        if !has_recordings.await.map_err(internal)?.map_err(database_unavailable)? {
+            return Err(no_recordings(&camera, range));
+        }
+        Ok(Found {
+            source_camera: camera,
+            range,
+            settings_source: resolved.source,
+            warnings: resolved.warnings,
+        })
+    }
+
+    /// The settings with which a replay of `camera` would begin now.
+    async fn look_at_settings(
+        self: Arc<Self>,
+        camera: CameraName,
+        overrides: Option<Map<String, Value>>,
+    ) -> Result<Resolved, Refusal> {
         let running = self.ask_frigate(&camera).await;
         if let Some(Ok(Standing { own_replay: true, .. })) = &running {
             let message = "a debug replay of Frigate's own is active; end it on its page first";
             return Err(Refusal::new(Code::AlreadyActive, message));
         }
         off_the_loop(move || {
-            let resolved = self
-                .resolve(&camera, running, look_up.overrides.as_ref())
-                .map_err(|error| self.refusal_of(error))?;
-            if let LookUpRequest::Recordings(..) = look_up.request
-                && !self.database.has_recordings(&camera, range).map_err(database_unavailable)?
-            {
-                return Err(no_recordings(&camera, range));
-            }
-            Ok(Found {
-                source_camera: camera,
-                range,
-                settings_source: resolved.source,
-                warnings: resolved.warnings,
-            })
+            self.resolve(&camera, running, overrides.as_ref())
+                .map_err(|error| self.refusal_of(error))
         })
         .await
         .map_err(internal)?
@@ -397,9 +409,14 @@ fn database_unavailable(error: DatabaseError) -> Refusal {
     Refusal::new(Code::Unavailable, error.to_string())
 }
 
-/// Runs blocking work on a thread of the pool.
-async fn off_the_loop<T: Send + 'static>(
+fn internal(error: String) -> Refusal {
+    Refusal::new(Code::Internal, error)
+}
+
+/// Runs blocking work on a thread of the pool, from now on.
+fn off_the_loop<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
-    spawn_blocking(work).await.map_err(|error| format!("the work ended: {error}"))
+) -> impl Future<Output = Result<T, String>> {
+    let work = spawn_blocking(work);
+    async { work.await.map_err(|error| format!("the work ended: {error}")) }
 }

@@ -155,34 +155,48 @@ impl Store {
         parts: BTreeMap<String, Vec<u8>>,
         new_topics: &[String],
     ) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        let mut changed = false;
+        let mut changes: Vec<(&str, Option<&[u8]>)> = Vec::new();
         for (name, value) in &parts {
             if value.len() > VALUE_MAX_BYTES {
                 return Err(StoreError::TooLarge { name: name.clone(), bytes: value.len() });
             }
             if self.saved.get(name) != Some(value) {
-                batch.insert(name.as_bytes(), value.as_slice());
-                changed = true;
+                changes.push((name, Some(value)));
             }
         }
         for name in self.saved.keys().filter(|name| !parts.contains_key(*name)) {
-            batch.remove(name.as_bytes());
-            changed = true;
+            changes.push((name, None));
         }
-        if !changed && new_topics.is_empty() {
+        if changes.is_empty() && new_topics.is_empty() {
             return Ok(());
         }
         for topic in new_topics {
             self.topics.insert(topic, &[]).map_err(|source| self.error(source))?;
         }
-        if changed {
-            self.record.apply_batch(batch).map_err(|source| self.error(source))?;
-        }
+        self.apply(&changes).map_err(|source| self.error(source))?;
         fault::point("before-flush");
         self.db.flush_async().await.map_err(|source| self.error(source))?;
         self.saved = parts;
         Ok(())
+    }
+
+    /// Writes all of the changes or none. A single one needs no batch, whose header
+    /// sled writes to the disk before it writes the rest.
+    fn apply(&self, changes: &[(&str, Option<&[u8]>)]) -> sled::Result<()> {
+        match changes {
+            [] => Ok(()),
+            [(name, Some(value))] => self.record.insert(name, *value).map(drop),
+            _ => {
+                let mut batch = Batch::default();
+                for (name, value) in changes {
+                    match value {
+                        Some(value) => batch.insert(*name, *value),
+                        None => batch.remove(*name),
+                    }
+                }
+                self.record.apply_batch(batch)
+            }
+        }
     }
 
     /// Forgets a topic that was cleared. A kill may bring it back, to be cleared once more.
