@@ -192,7 +192,7 @@ impl Worker {
         let cameras = timeout(LOOK_PATIENCE, Arc::clone(&self.workshop).cameras()).await;
         let cameras = cameras.unwrap_or_else(|_| Err("Frigate's config cannot be read".to_owned()));
         let recovered = recover(policy, record, cameras, clip_gone, clock::now());
-        let mut state = self.carry_out(recovered).await?;
+        let mut state = self.carry_out(recovered)?;
         let mut watchdog = interval(watchdog_interval);
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shutdown = pin!(shutdown);
@@ -214,12 +214,12 @@ impl Worker {
                     None
                 }
                 Ok((stream, _)) = inlets.listener.accept() => {
-                    self.tell_health(stream).await;
+                    self.tell_health(stream);
                     None
                 }
             };
             if let Some(event) = event {
-                state = self.carry_out(step(state, event, clock::now())).await?;
+                state = self.carry_out(step(state, event, clock::now()))?;
             }
             self.tell();
         }
@@ -237,7 +237,7 @@ impl Worker {
     }
 
     /// Save, then publish, then act.
-    async fn carry_out(&mut self, step: Step) -> Result<State, WorkerError> {
+    fn carry_out(&mut self, step: Step) -> Result<State, WorkerError> {
         let Step { state, effects } = step;
         // A claim is neither saved nor shown, and its look-up does nothing that could be lost. What
         // else there may be to tell is told when it ends.
@@ -248,7 +248,7 @@ impl Worker {
         let view = view(&state);
         let new_topics = self.outbox.unremembered(&view);
         fault::point("before-save");
-        self.store.save(state.record.parts(), &new_topics).await?;
+        self.store.save(state.record.parts(), &new_topics)?;
         fault::point("after-save");
         self.outbox.show(&view, whole_seconds(clock::now()));
         let (words, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_word);
@@ -489,8 +489,8 @@ impl Worker {
         });
     }
 
-    async fn tell_health(&self, stream: UnixStream) {
-        let store_error = self.store.probe().await.err().map(|error| error.to_string());
+    fn tell_health(&self, stream: UnixStream) {
+        let store_error = self.store.probe().err().map(|error| error.to_string());
         let health = Health { connected: self.connected, store_error };
         tokio::spawn(health::answer(stream, health));
     }
