@@ -1,4 +1,5 @@
-//! Frigate's config.yml on disk: read when it is needed, parsed again only when it changed.
+//! Frigate's config.yml on disk: read when it is needed, and parsed and worked out again only when
+//! it changed.
 //!
 //! Nothing here judges what it says, and nothing ever writes it. Everything blocks and belongs off
 //! the loop.
@@ -9,7 +10,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::frigate::{ConfigError, Env, FrigateConfig, MAX_BYTES};
+use serde_json::{Map, Value};
+
+use crate::frigate::{
+    ConfigError, Env, FrigateConfig, MAX_BYTES, ReplayCameraConfig, ReplayConfigError,
+};
 
 /// Largest config.yml or label map read, bytes.
 const FILE_MAX_BYTES: u64 = MAX_BYTES as u64;
@@ -35,6 +40,17 @@ pub enum ConfigFileError {
     },
 }
 
+/// Why the config of a replay camera is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayCameraError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] ConfigFileError),
+    /// What it says.
+    #[error(transparent)]
+    Config(#[from] ReplayConfigError),
+}
+
 /// A config.yml, wherever it is.
 #[derive(Debug)]
 pub struct ConfigFile {
@@ -42,6 +58,18 @@ pub struct ConfigFile {
     env: Env,
     /// The newest text that was parsed, for as long as the file is the same.
     parsed: Mutex<Option<(Stamp, Arc<FrigateConfig>)>>,
+    /// The replay camera that was worked out last: every start asks twice, and the next one mostly
+    /// for the same.
+    replay: Mutex<Option<Replay>>,
+}
+
+/// A replay camera without overrides, as it comes out of a config.
+#[derive(Debug)]
+struct Replay {
+    of: Arc<FrigateConfig>,
+    camera: String,
+    clip_path: String,
+    config: Arc<ReplayCameraConfig>,
 }
 
 /// What changes when the file does.
@@ -56,7 +84,7 @@ struct Stamp {
 impl ConfigFile {
     /// The config at `path`, whose placeholders stand for `env`.
     pub fn new(path: impl Into<PathBuf>, env: Env) -> Self {
-        Self { path: path.into(), env, parsed: Mutex::new(None) }
+        Self { path: path.into(), env, parsed: Mutex::new(None), replay: Mutex::new(None) }
     }
 
     /// The file.
@@ -85,6 +113,32 @@ impl ConfigFile {
             .map_err(|source| ConfigFileError::Config { path: self.path.clone(), source })?;
         let config = Arc::new(with_label_map(config));
         *parsed = Some((stamp, Arc::clone(&config)));
+        Ok(config)
+    }
+
+    /// The config of the replay camera that plays `clip_path`, as the file has it now. See
+    /// [`FrigateConfig::replay_camera`].
+    pub fn replay_camera(
+        &self,
+        camera: &str,
+        clip_path: &str,
+        overrides: Option<&Map<String, Value>>,
+    ) -> Result<Arc<ReplayCameraConfig>, ReplayCameraError> {
+        let of = self.read()?;
+        if overrides.is_some() {
+            return Ok(Arc::new(of.replay_camera(&self.env, camera, clip_path, overrides)?));
+        }
+        let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*replay
+            && Arc::ptr_eq(&known.of, &of)
+            && known.camera == camera
+            && known.clip_path == clip_path
+        {
+            return Ok(Arc::clone(&known.config));
+        }
+        let config = Arc::new(of.replay_camera(&self.env, camera, clip_path, None)?);
+        let (camera, clip_path) = (camera.to_owned(), clip_path.to_owned());
+        *replay = Some(Replay { of, camera, clip_path, config: Arc::clone(&config) });
         Ok(config)
     }
 

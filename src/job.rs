@@ -15,11 +15,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::clip::{self, Clip, ClipError, Engine, Segment, Trim};
-use crate::config_file::{ConfigFile, ConfigFileError};
+use crate::config_file::{ConfigFile, ReplayCameraError};
 use crate::database::{Database, DatabaseError, Export};
 use crate::frigate::artifacts;
 use crate::frigate::media::MediaMap;
-use crate::frigate::{self, FrigateConfig, ReplayCameraConfig, ReplayConfigError};
+use crate::frigate::{self, ReplayCameraConfig, ReplayConfigError};
 use crate::link::{Frigate, Standing};
 use crate::session::{
     Cameras, ClipInfo, Found, JobOrder, JobReport, LookUp, LookUpRequest, Session, Source, Stage,
@@ -90,6 +90,7 @@ impl Workshop {
 
     /// Finds out whether a start can be obeyed.
     pub async fn look_up(self: Arc<Self>, look_up: LookUp) -> Result<Found, Refusal> {
+        let internal = |error| Refusal::new(Code::Internal, error);
         // Which camera's time is asked for.
         let (camera, range) = match &look_up.request {
             LookUpRequest::Recordings(camera, range) => (camera.clone(), *range),
@@ -100,39 +101,26 @@ impl Workshop {
                 (export.camera, export.range)
             }
         };
-        // Meanwhile; what is wrong with the settings is told first, and without waiting for it.
-        let has_recordings = {
-            let (workshop, camera) = (Arc::clone(&self), camera.clone());
-            let asked = matches!(look_up.request, LookUpRequest::Recordings(..));
-            off_the_loop(move || Ok(!asked || workshop.database.has_recordings(&camera, range)?))
-        };
-        let resolved =
-            Arc::clone(&self).look_at_settings(camera.clone(), look_up.overrides).await?;
-        if !has_recordings.await.map_err(internal)?.map_err(database_unavailable)? {
-            return Err(no_recordings(&camera, range));
-        }
-        Ok(Found {
-            source_camera: camera,
-            range,
-            settings_source: resolved.source,
-            warnings: resolved.warnings,
-        })
-    }
-
-    /// The settings with which a replay of `camera` would begin now.
-    async fn look_at_settings(
-        self: Arc<Self>,
-        camera: CameraName,
-        overrides: Option<Map<String, Value>>,
-    ) -> Result<Resolved, Refusal> {
         let running = self.ask_frigate(&camera).await;
         if let Some(Ok(Standing { own_replay: true, .. })) = &running {
             let message = "a debug replay of Frigate's own is active; end it on its page first";
             return Err(Refusal::new(Code::AlreadyActive, message));
         }
         off_the_loop(move || {
-            self.resolve(&camera, running, overrides.as_ref())
-                .map_err(|error| self.refusal_of(error))
+            let resolved = self
+                .resolve(&camera, running, look_up.overrides.as_ref())
+                .map_err(|error| self.refusal_of(error))?;
+            if let LookUpRequest::Recordings(..) = look_up.request
+                && !self.database.has_recordings(&camera, range).map_err(database_unavailable)?
+            {
+                return Err(no_recordings(&camera, range));
+            }
+            Ok(Found {
+                source_camera: camera,
+                range,
+                settings_source: resolved.source,
+                warnings: resolved.warnings,
+            })
         })
         .await
         .map_err(internal)?
@@ -156,13 +144,15 @@ impl Workshop {
         camera: &CameraName,
         running: Option<Result<Standing, String>>,
         overrides: Option<&Map<String, Value>>,
-    ) -> Result<Resolved, ResolveError> {
+    ) -> Result<Resolved, ReplayCameraError> {
+        let clip = self.clip_path_for_frigate(&camera.replay());
         let why_not = match running {
             None => None,
             Some(Ok(Standing { camera: Some(live), .. })) => {
-                let clip = self.clip_path_for_frigate(&camera.replay());
                 match frigate::from_live(&live, &clip, overrides) {
-                    Ok(config) => return Ok(Resolved::new(config, SettingsSource::Frigate)),
+                    Ok(config) => {
+                        return Ok(Resolved::new(Arc::new(config), SettingsSource::Frigate));
+                    }
                     Err(error @ ReplayConfigError::Overrides(_)) => return Err(error.into()),
                     Err(error) => Some(error.to_string()),
                 }
@@ -172,8 +162,7 @@ impl Workshop {
             }
             Some(Err(reason)) => Some(reason),
         };
-        let config = self.config.read()?;
-        let config = self.camera_config(&config, camera, overrides)?;
+        let config = self.config.replay_camera(camera.as_str(), &clip, overrides)?;
         let mut resolved = Resolved::new(config, SettingsSource::ConfigFile);
         if let Some(why) = why_not {
             resolved.warnings.push(format!(
@@ -212,21 +201,13 @@ impl Workshop {
         }
     }
 
-    fn camera_config(
-        &self,
-        config: &FrigateConfig,
-        camera: &CameraName,
-        overrides: Option<&Map<String, Value>>,
-    ) -> Result<ReplayCameraConfig, ReplayConfigError> {
-        let clip = self.clip_path_for_frigate(&camera.replay());
-        config.replay_camera(self.config.env(), camera.as_str(), &clip, overrides)
-    }
-
-    fn refusal_of(&self, error: ResolveError) -> Refusal {
+    fn refusal_of(&self, error: ReplayCameraError) -> Refusal {
         let file = self.config.path().display();
         let error = match error {
-            ResolveError::File(error) => return Refusal::new(Code::Unavailable, error.to_string()),
-            ResolveError::Config(error) => error,
+            ReplayCameraError::File(error) => {
+                return Refusal::new(Code::Unavailable, error.to_string());
+            }
+            ReplayCameraError::Config(error) => error,
         };
         match error {
             ReplayConfigError::UnknownCamera { .. } => {
@@ -295,7 +276,7 @@ impl Workshop {
         })
         .await??;
         report(JobReport::CameraBuilt {
-            config: built.config,
+            config: Arc::unwrap_or_clone(built.config).camera_config,
             settings_source: built.source,
             warnings: built.warnings,
         });
@@ -343,25 +324,16 @@ impl Workshop {
 
 /// A replay camera's config, and where it came from.
 struct Resolved {
-    config: Value,
+    config: Arc<ReplayCameraConfig>,
     source: SettingsSource,
     warnings: Vec<String>,
 }
 
 impl Resolved {
-    fn new(config: ReplayCameraConfig, source: SettingsSource) -> Self {
+    fn new(config: Arc<ReplayCameraConfig>, source: SettingsSource) -> Self {
         let warnings = config.warnings.iter().map(ToString::to_string).collect();
-        Self { config: config.camera_config, source, warnings }
+        Self { config, source, warnings }
     }
-}
-
-/// Why there is no config for a replay camera.
-#[derive(Debug, thiserror::Error)]
-enum ResolveError {
-    #[error(transparent)]
-    File(#[from] ConfigFileError),
-    #[error(transparent)]
-    Config(#[from] ReplayConfigError),
 }
 
 struct UsableExport {
@@ -409,14 +381,9 @@ fn database_unavailable(error: DatabaseError) -> Refusal {
     Refusal::new(Code::Unavailable, error.to_string())
 }
 
-fn internal(error: String) -> Refusal {
-    Refusal::new(Code::Internal, error)
-}
-
-/// Runs blocking work on a thread of the pool, from now on.
-fn off_the_loop<T: Send + 'static>(
+/// Runs blocking work on a thread of the pool.
+async fn off_the_loop<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = Result<T, String>> {
-    let work = spawn_blocking(work);
-    async { work.await.map_err(|error| format!("the work ended: {error}")) }
+) -> Result<T, String> {
+    spawn_blocking(work).await.map_err(|error| format!("the work ended: {error}"))
 }

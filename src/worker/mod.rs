@@ -29,8 +29,8 @@ use crate::health::{self, Health};
 use crate::job::Workshop;
 use crate::outbox::Outbox;
 use crate::session::{
-    Deed, Done, Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, ReplyTo, State, Step,
-    recover, step, view,
+    Deed, Done, Effect, Event, JobOrder, JobReport, LookUp, Policy, Record, State, Step, recover,
+    step, view,
 };
 use crate::store::{Store, StoreError};
 use crate::sweep::{self, Sweeps, Swept, Yard};
@@ -252,11 +252,12 @@ impl Worker {
         fault::point("after-save");
         self.outbox.show(&view, whole_seconds(clock::now()));
         let (words, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_word);
-        for effect in words {
+        for effect in &words {
             fault::point("word");
             self.speak(effect, &state);
         }
         self.tell();
+        words.iter().for_each(log_word);
         for effect in deeds {
             fault::point("deed");
             self.act(effect, &state);
@@ -335,20 +336,23 @@ impl Worker {
         Ok(None)
     }
 
-    fn speak(&mut self, effect: Effect, state: &State) {
+    fn speak(&mut self, effect: &Effect, state: &State) {
         match effect {
             Effect::Settle(receipt) => {
-                if let Some(acknowledgement) = self.receipts.settle(receipt) {
+                if let Some(acknowledgement) = self.receipts.settle(*receipt) {
                     self.bus.acknowledge(acknowledgement);
                 }
             }
-            Effect::Reply(reply_to, response) => self.reply(reply_to, &response, state),
-            Effect::Announce(message) => {
-                log_happening(&message);
-                let topic = state.policy.topics.event();
-                self.outbox.say(topic, json(&message), None);
+            Effect::Reply(reply_to, response) => {
+                let topic = (reply_to.response_topic.clone())
+                    .unwrap_or_else(|| state.policy.topics.response(&reply_to.verb));
+                self.outbox.say(topic, json(response), reply_to.correlation.clone());
             }
-            Effect::ClearTopic(topic) => self.clear(topic),
+            Effect::Announce(message) => {
+                let topic = state.policy.topics.event();
+                self.outbox.say(topic, json(message), None);
+            }
+            Effect::ClearTopic(topic) => self.clear(topic.clone()),
             _ => {}
         }
     }
@@ -383,18 +387,6 @@ impl Worker {
             Effect::Frigate(deed) => self.do_at_frigate(deed),
             _ => {}
         }
-    }
-
-    fn reply(&mut self, reply_to: ReplyTo, response: &Response, state: &State) {
-        if let (ResponseStatus::Error, Some(refusal)) = (response.status, &response.error) {
-            warn!(verb = reply_to.verb, code = ?refusal.code, "refused: {}", refusal.message);
-        }
-        for warning in response.data.iter().flat_map(|data| &data.warnings) {
-            warn!(verb = reply_to.verb, "{warning}");
-        }
-        let topic =
-            reply_to.response_topic.unwrap_or_else(|| state.policy.topics.response(&reply_to.verb));
-        self.outbox.say(topic, json(response), reply_to.correlation);
     }
 
     fn look_up(&self, look_up: LookUp) {
@@ -555,6 +547,24 @@ fn report_swept(events: &UnboundedSender<Event>, swept: Swept) {
 /// Our messages have text keys and finite numbers only, so they can always be written.
 fn json<T: serde::Serialize>(message: &T) -> Vec<u8> {
     serde_json::to_vec(message).unwrap_or_default()
+}
+
+/// After it was said: a line of the log takes longer than a message.
+fn log_word(effect: &Effect) {
+    match effect {
+        Effect::Reply(reply_to, response) => log_reply(&reply_to.verb, response),
+        Effect::Announce(message) => log_happening(message),
+        _ => {}
+    }
+}
+
+fn log_reply(verb: &str, response: &Response) {
+    if let (ResponseStatus::Error, Some(refusal)) = (response.status, &response.error) {
+        warn!(verb, code = ?refusal.code, "refused: {}", refusal.message);
+    }
+    for warning in response.data.iter().flat_map(|data| &data.warnings) {
+        warn!(verb, "{warning}");
+    }
 }
 
 fn log_happening(message: &EventMessage) {
