@@ -183,3 +183,41 @@ fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const CLIP: &str = "/media/clip.mp4";
+
+    #[test]
+    fn a_replay_camera_is_the_same_until_the_config_changes() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("config.yml");
+        let write = |fps: u32| {
+            let camera = format!(
+                "{{ffmpeg: {{inputs: [{{path: x, roles: [detect]}}]}}, detect: {{fps: {fps}}}}}"
+            );
+            fs::write(&path, format!("cameras: {{front: {camera}, yard: {camera}}}")).unwrap();
+        };
+        let file = ConfigFile::new(&path, Env::beside_frigate([]));
+        let ask = |camera: &str| file.replay_camera(camera, CLIP, None).unwrap();
+        let fps = |config: &ReplayCameraConfig| config.camera_config["detect"]["fps"].clone();
+        write(5);
+        let first = ask("front");
+        assert!(Arc::ptr_eq(&first, &ask("front")));
+        assert!(!Arc::ptr_eq(&first, &ask("yard")));
+        assert!(file.replay_camera("shed", CLIP, None).is_err());
+
+        let overrides = json!({"detect": {"fps": 9}});
+        let other = file.replay_camera("yard", CLIP, overrides.as_object()).unwrap();
+        assert_eq!(fps(&other), json!(9));
+        assert_eq!(fps(&ask("yard")), json!(5));
+
+        write(17);
+        assert_eq!(fps(&ask("yard")), json!(17));
+        fs::remove_file(&path).unwrap();
+        assert!(file.replay_camera("yard", CLIP, None).is_err());
+    }
+}

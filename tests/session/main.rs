@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use frigate_replay::outbox::Outbox;
 use frigate_replay::session::*;
+use frigate_replay::store::VALUE_MAX_BYTES;
 use frigate_replay::wire::form::{Control, FormChange};
 use frigate_replay::wire::messages::{
     FrigateWay, JobStatus, ResponseStatus, SessionMessage, SettingsSource,
@@ -808,6 +809,26 @@ fn a_sweep_that_did_not_come_to_its_end_is_done_again() {
     assert!(!world.traces.is_empty(), "and then not again");
     world.run(&[Order::Kill]).unwrap();
     world.calm();
+}
+
+/// Overrides as long as a request, and warnings as long as they get, in letters of three bytes.
+#[test]
+fn a_large_session_is_saved_in_values_that_the_store_takes() {
+    let mut world = world_after(&[START, Order::Settle]);
+    let small = world.state.record.clone();
+    let warnings = vec!["窓".repeat(1000); 20];
+    let session = world.state.record.session.as_mut().unwrap();
+    session.overrides = json!({"detect": {"x": "y".repeat(60_000)}}).as_object().cloned();
+    session.warnings.clone_from(&warnings);
+    let answer = world.state.record.last_response.as_mut().unwrap();
+    answer.data.as_mut().unwrap().warnings = warnings;
+    for record in [small, world.state.record] {
+        let parts = record.parts();
+        for (name, value) in &parts {
+            assert!(value.len() <= VALUE_MAX_BYTES, "{name} has {} bytes", value.len());
+        }
+        assert_eq!(Record::from_parts(&parts), (record, Vec::new()));
+    }
 }
 
 #[test]
