@@ -5,11 +5,11 @@
 #[allow(dead_code)] // The tests use the rest of it.
 mod bus;
 #[path = "../tests/worker/house.rs"]
-#[allow(dead_code)] // Likewise.
+#[allow(dead_code)] // The tests use the rest of it.
 mod house;
 mod ratios;
 #[path = "../tests/worker/world.rs"]
-#[allow(dead_code)] // Likewise.
+#[allow(dead_code)] // The tests use the rest of it.
 mod world;
 
 use std::fs;

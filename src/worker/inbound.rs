@@ -47,62 +47,71 @@ impl Worker {
     pub(super) fn read(&mut self, mut message: Message, state: &State) -> Option<Event> {
         message.taken();
         let topics = &state.policy.topics;
-        let (verb, parsed) = match topics.parse(&message.topic) {
+        match topics.parse(&message.topic) {
             Some(Inbound::Request(verb)) => {
-                (verb.as_str().to_owned(), requests::parse(verb, &message.payload))
+                let parsed = requests::parse(verb, &message.payload);
+                self.requested(message, verb.as_str(), parsed, topics)
             }
             Some(Inbound::UnknownRequest(verb)) => {
                 let refusal = unknown_verb(&verb);
-                (verb, Parsed::refused(refusal))
+                self.requested(message, &verb, Parsed::refused(refusal), topics)
             }
             Some(Inbound::Form(control)) => {
-                (control.verb().to_owned(), form::parse(control, &message.payload))
+                let parsed = form::parse(control, &message.payload);
+                self.requested(message, control.verb(), parsed, topics)
             }
             Some(Inbound::UnknownForm(control)) => {
-                (FORM_VERB.to_owned(), Parsed::refused(unknown_control(&control)))
+                let refusal = unknown_control(&control);
+                self.requested(message, FORM_VERB, Parsed::refused(refusal), topics)
             }
-            Some(Inbound::HomeAssistant) => return self.greeted(message, topics),
+            Some(Inbound::HomeAssistant) => self.greeted(message, topics),
             Some(Inbound::Camera(camera, update)) => {
                 let event = self.stored_camera(&message, &camera, update, state);
                 self.dismiss(message);
-                return event;
+                event
             }
             Some(Inbound::Info) => {
                 self.has_rival |=
                     message.retain && self.rivals.read(&message.payload, state.worker_started_at);
                 self.dismiss(message);
-                return None;
+                None
             }
             Some(Inbound::Sync) => {
-                let nonce = &message.payload;
-                if self.retained.heard(nonce, &self.bus, topics) {
+                if self.retained.heard(&message.payload, &self.bus, topics) {
                     self.rivals.settle();
                 }
                 self.dismiss(message);
-                return None;
+                None
             }
-            None if state.is_ghost(&message.topic) => {
-                if message.retain && !message.payload.is_empty() {
+            None => {
+                if !state.is_ghost(&message.topic) {
+                    debug!(topic = message.topic, "not ours to read");
+                } else if message.retain && !message.payload.is_empty() {
                     info!(topic = message.topic, "what Frigate left of a past replay is cleared");
                     self.retained.found(&message.topic);
                     self.clear(message.topic.clone());
                 }
                 self.dismiss(message);
-                return None;
+                None
             }
-            None => {
-                debug!(topic = message.topic, "not ours to read");
-                self.dismiss(message);
-                return None;
-            }
-        };
+        }
+    }
+
+    /// A request, readable or not: the session answers it.
+    fn requested(
+        &mut self,
+        message: Message,
+        verb: &str,
+        parsed: Parsed,
+        topics: &Topics,
+    ) -> Option<Event> {
         // The echo of a cleared topic, or somebody's clearing: there is nothing to obey.
         if message.retain && message.payload.is_empty() {
             self.dismiss(message);
             return None;
         }
         let reply_to = ReplyTo {
-            verb,
+            verb: verb.to_owned(),
             transaction: parsed.transaction,
             response_topic: message.response_topic.as_deref().and_then(|topic| {
                 let checked = topics.checked_response_topic(topic);

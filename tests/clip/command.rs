@@ -51,15 +51,7 @@ fn it_says_what_is_wrong_and_what_would_be_right() {
 fn it_replaces_nothing_but_files() {
     let mut footage = Footage::new();
     let files = footage.record(&Camera::h264());
-    let pipe = footage.path("pipe");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &pipe,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR,
-        0,
-    )
-    .unwrap();
+    let pipe = footage.pipe("pipe");
     for output in [&pipe, &footage.path("")] {
         let refused = clip(output, &[], &files);
         let said = String::from_utf8(refused.stderr).unwrap();

@@ -103,15 +103,7 @@ fn what_is_no_recording_at_all() {
     .unwrap();
     let folder = footage.path("folder.mp4");
     fs::create_dir(&folder).unwrap();
-    let pipe = footage.path("pipe.mp4");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &pipe,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR,
-        0,
-    )
-    .unwrap();
+    let pipe = footage.pipe("pipe.mp4");
     let dangling = footage.path("dangling.mp4");
     std::os::unix::fs::symlink(footage.path("nowhere"), &dangling).unwrap();
     let through = footage.path("through.mp4");

@@ -83,6 +83,14 @@ impl Footage {
         self.dir.path().join(name)
     }
 
+    /// A named pipe, which nobody writes to.
+    pub fn pipe(&self, name: &str) -> PathBuf {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let pipe = self.path(name);
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        pipe
+    }
+
     /// Records. Every call shows something else.
     pub fn record(&mut self, camera: &Camera) -> Vec<PathBuf> {
         self.shot += 1;

@@ -12,10 +12,10 @@ mod bus;
 #[allow(unused_imports)] // Its own tests are run with the worker's.
 mod frigate;
 #[path = "../worker/house.rs"]
-#[allow(dead_code)] // Likewise.
+#[allow(dead_code)] // The worker's tests use the rest of it.
 mod house;
 #[path = "../worker/world.rs"]
-#[allow(dead_code)] // Likewise.
+#[allow(dead_code)] // The worker's tests use the rest of it.
 mod world;
 
 mod brokers;

@@ -17,5 +17,5 @@ mod link;
 mod refusals;
 mod replay;
 mod sweep;
-#[allow(dead_code)] // Likewise.
+#[allow(dead_code)] // The faults and the benchmark use the rest of it.
 mod world;
