@@ -91,9 +91,10 @@ impl Record {
             put(&mut parts, "camera_config", &config);
         }
         let now = Now { session, job: &self.job, last_response: &self.last_response };
-        put(&mut parts, NOW_PART, &now);
-        if parts[NOW_PART].len() > NOW_MAX_BYTES {
-            parts.remove(NOW_PART);
+        let together = json(&now);
+        if together.len() <= NOW_MAX_BYTES {
+            parts.insert(NOW_PART.to_owned(), together);
+        } else {
             put(&mut parts, "session", &now.session);
             put(&mut parts, "job", &now.job);
             put(&mut parts, "last_response", &now.last_response);
@@ -108,7 +109,8 @@ impl Record {
     /// value; without its part, a session counts as never begun.
     pub fn from_parts(parts: &BTreeMap<String, Vec<u8>>) -> (Self, Vec<String>) {
         let mut unreadable = Vec::new();
-        let mut parts = parts.clone();
+        let saved = parts;
+        let mut parts = saved.clone();
         let now: Option<BTreeMap<String, Box<RawValue>>> = get(&parts, NOW_PART, &mut unreadable);
         for (name, part) in now.into_iter().flatten() {
             parts.insert(name, part.get().as_bytes().to_vec());
@@ -135,13 +137,23 @@ impl Record {
                 record.removed.insert(removed.message.camera.clone(), removed);
             }
         }
+        // As they are saved, to be kept aside.
+        for name in unreadable.iter_mut().filter(|name| !saved.contains_key(*name)) {
+            *name = NOW_PART.to_owned();
+        }
+        unreadable.sort();
+        unreadable.dedup();
         (record, unreadable)
     }
 }
 
-/// A record has text keys and finite numbers only, so it can always be written.
 fn put<T: Serialize>(parts: &mut BTreeMap<String, Vec<u8>>, name: &str, value: &T) {
-    parts.insert(name.to_owned(), serde_json::to_vec(value).unwrap_or_default());
+    parts.insert(name.to_owned(), json(value));
+}
+
+/// A record has text keys and finite numbers only, so it can always be written.
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 fn get<T: DeserializeOwned>(

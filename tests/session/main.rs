@@ -832,6 +832,22 @@ fn a_large_session_is_saved_in_values_that_the_store_takes() {
 }
 
 #[test]
+fn what_cannot_be_read_of_a_record_is_named_as_it_is_saved_and_costs_nothing_else() {
+    let world = world_after(&[START, Order::Settle, Order::Stop, Order::Settle, START]);
+    let record = &world.state.record;
+    let mut parts = record.parts();
+    let now = String::from_utf8(parts["now"].clone()).unwrap();
+    parts.insert("now".into(), now.replacen(r#""job":{"#, r#""job":{"status":7,"#, 1).into_bytes());
+    parts.insert("form".into(), b"7".to_vec());
+    let (read, unreadable) = Record::from_parts(&parts);
+    assert_eq!(unreadable, ["form", "now"]);
+    assert_eq!(read.job, None);
+    assert_eq!(read.session, record.session);
+    assert_eq!(read.history, record.history);
+    assert_eq!(read.last_response, record.last_response);
+}
+
+#[test]
 fn a_removal_is_not_shown_for_ever() {
     let mut world = world_after(&[START, Order::Settle, Order::Stop, Order::Settle]);
     assert!(world.broker.keys().any(|topic| topic.ends_with("/remove")));
