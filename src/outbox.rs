@@ -30,8 +30,10 @@ pub struct Outbox {
     max_packet_bytes: Option<u32>,
     /// What this connection was given, by topic; `None` for a topic that was cleared.
     given: HashMap<String, Option<Given>>,
-    /// The retained topics that may hold something of ours.
+    /// The retained topics that may hold something of ours, as they are remembered on disk.
     remembered: BTreeSet<String>,
+    /// Those that were found on the broker and not remembered.
+    found: BTreeSet<String>,
     queue: VecDeque<Outgoing>,
     /// How many of `queue` are not retained.
     said: usize,
@@ -77,7 +79,7 @@ impl Outbox {
     /// A retained topic was found that is not of this view: it will be cleared.
     pub fn found(&mut self, topic: String) {
         self.given.remove(&topic);
-        self.remembered.insert(topic);
+        self.found.insert(topic);
     }
 
     /// A reader needs `topic` once more, as if this connection had not been given it.
@@ -87,7 +89,11 @@ impl Outbox {
 
     /// The broker has cleared `topic`. Gives whether it can be forgotten on disk as well.
     pub fn cleared(&mut self, topic: &str) -> bool {
-        self.given.get(topic) == Some(&None) && self.remembered.remove(topic)
+        if self.given.get(topic) != Some(&None) {
+            return false;
+        }
+        self.found.remove(topic);
+        self.remembered.remove(topic)
     }
 
     /// Queues what `view` shows differently from what this connection was given. `now_s` is in unix
@@ -100,6 +106,7 @@ impl Outbox {
         let (present, absent): (Vec<_>, Vec<_>) = view.iter().partition(|r| r.payload.is_some());
         let shown: HashSet<&str> = present.iter().map(|retained| retained.topic.as_str()).collect();
         let forgotten: BTreeSet<(bool, String)> = (self.remembered.iter())
+            .chain(&self.found)
             .chain(absent.iter().map(|retained| &retained.topic))
             .filter(|topic| !shown.contains(topic.as_str()))
             // Home Assistant forgets a device before what its entities read is cleared.
@@ -274,6 +281,20 @@ mod tests {
         // Shown again before the broker answered: must stay remembered.
         assert_eq!(shown(&mut outbox, &add), ["x/remove=", "x/add=A"]);
         assert!(!outbox.cleared("x/add"));
+    }
+
+    /// Only then it is still cleared after a crash, under whatever name the worker has by then.
+    #[test]
+    fn what_was_found_and_is_shown_again_is_remembered() {
+        let mut outbox = Outbox::default();
+        outbox.connected(None);
+        outbox.found("x/add".into());
+        assert_eq!(shown(&mut outbox, &[]), ["x/add="]);
+        let add = [kept("x/add", "A")];
+        assert_eq!(outbox.unremembered(&add), ["x/add"]);
+        assert_eq!(shown(&mut outbox, &add), ["x/add=A"]);
+        assert!(!outbox.cleared("x/add"), "the broker's answer to what was before");
+        assert!(outbox.unremembered(&add).is_empty());
     }
 
     #[test]
