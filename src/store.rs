@@ -10,7 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sled::{Batch, Db, Tree};
 use tracing::error;
@@ -23,6 +25,12 @@ const SCHEMA_KEY: &str = "schema";
 const RECORD_TREE: &str = "record";
 const TOPICS_TREE: &str = "topics";
 const ASIDE_TREE: &str = "aside";
+
+/// How long a store that is in use is tried again.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Bytes of a segment of sled's log: its default.
+const SEGMENT_BYTES: usize = 512 * 1024;
 
 /// Largest value written, bytes. sled puts a value of more than a quarter of a segment (512 KiB by
 /// default) into a file of its own and never removes that file.
@@ -106,13 +114,34 @@ impl Store {
         .map_err(|failure| failure.into_error(path))
     }
 
+    /// Waits a moment for who has the store open: a thread of sled's lets go of it a little after it
+    /// was closed.
     fn try_open(path: &Path) -> Result<Self, Failure> {
+        let patient_until = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Self::open_once(path) {
+                Err(Failure::Sled(sled::Error::Io(error)))
+                    if is_lock(&error) && Instant::now() < patient_until =>
+                {
+                    std::thread::sleep(LOCK_PATIENCE / 50);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn open_once(path: &Path) -> Result<Self, Failure> {
         let db = sled::Config::new()
             .path(path)
             // We flush by hand, before every acknowledgement and publish.
             .flush_every_ms(None)
             .cache_capacity(16 * 1024 * 1024)
+            .segment_size(SEGMENT_BYTES)
             .open()?;
+        if has_damaged_segment(&path.join("db")).map_err(sled::Error::Io)? {
+            let damage = "the header of a segment is damaged".to_owned();
+            return Err(Failure::Sled(sled::Error::Unsupported(damage)));
+        }
         match db.get(SCHEMA_KEY)?.as_deref().map(version_of) {
             None => {
                 db.insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes())?;
@@ -294,6 +323,26 @@ fn is_lock(error: &io::Error) -> bool {
         || error.to_string().contains("could not acquire lock")
 }
 
+/// Whether the header of a segment is damaged. With its snapshot sled opens such a log all the same,
+/// writes behind the header, and does not read what it wrote the next time.
+///
+/// A header has the CRC-32 of its other 16 bytes, inverted, in its first four. One of zeros is of a
+/// segment that was never written.
+fn has_damaged_segment(log: &Path) -> io::Result<bool> {
+    let log = File::open(log)?;
+    for at in (0..log.metadata()?.len()).step_by(SEGMENT_BYTES) {
+        let mut header = [0; 20];
+        if log.read_exact_at(&mut header, at).is_err() || header == [0; 20] {
+            continue;
+        }
+        let (sum, rest) = header.split_at(4);
+        if sum != (!crc32fast::hash(rest)).to_le_bytes() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn remove_snapshots(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -371,6 +420,42 @@ mod tests {
         let store = Store::open(&path).unwrap();
         assert!(store.record().is_empty());
         assert!(dir.path().join("session.damaged-1").is_dir());
+    }
+
+    /// The first bytes of a log say whether the rest of it is read at all.
+    #[test]
+    fn what_is_saved_after_damage_is_there_after_the_next_restart() {
+        for at in (0..40).chain([100, 300]) {
+            let dir = TempDir::new().unwrap();
+            let path = dir.path().join("session");
+            filled(&path);
+            drop(Store::open(&path).unwrap());
+            let db = path.join("db");
+            let mut log = fs::read(&db).unwrap();
+            log[at] ^= 8;
+            fs::write(&db, log).unwrap();
+            let as_killed = dir.path().join("killed");
+            let mut store = Store::open(&path).unwrap();
+            for value in ["3", "4"] {
+                let wanted = parts(&[("session", value), ("job", "5")]);
+                store.save(wanted.clone(), &[]).unwrap();
+                copy(&path, &as_killed);
+                assert_eq!(*Store::open(&as_killed).unwrap().record(), wanted, "bit of byte {at}");
+                fs::remove_dir_all(&as_killed).unwrap();
+            }
+        }
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().flatten() {
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
     }
 
     #[test]
