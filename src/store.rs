@@ -490,7 +490,9 @@ mod tests {
             let value = format!("{n}").repeat(VALUE_MAX_BYTES / 4);
             store.save(parts(&[("session", &value)]), &[]).unwrap();
         }
+        let saved = store.record().clone();
         drop(store);
+        assert_eq!(*Store::open(&path).unwrap().record(), saved, "nothing counts as damaged");
         let blobs = fs::read_dir(path.join("blobs")).unwrap().count();
         let bytes: u64 = fs::read_dir(&path)
             .unwrap()
