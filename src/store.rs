@@ -91,7 +91,8 @@ impl Store {
         }
         match Self::try_open(path) {
             Err(error) if is_damage(&error) => {
-                // sled's snapshot is a cache of what the log holds; without it the log is read anew.
+                // Without its snapshot sled reads the log anew. That may bring back less than there
+                // was; what is missing is swept as stale.
                 remove_snapshots(path).map_err(io_error)?;
                 match Self::try_open(path) {
                     Err(error) if is_damage(&error) => {
@@ -181,7 +182,7 @@ impl Store {
     /// written.
     ///
     /// Blocks, for a fraction of a millisecond on a healthy disk. Nothing may be said or done before it
-    /// ends, and `flush_async` takes a quarter longer: it wakes the threads of sled's own pool.
+    /// ends, and `flush_async` takes a quarter longer: it is one more thread that has to wake.
     pub fn save(
         &mut self,
         parts: BTreeMap<String, Vec<u8>>,
@@ -420,6 +421,26 @@ mod tests {
         let store = Store::open(&path).unwrap();
         assert!(store.record().is_empty());
         assert!(dir.path().join("session.damaged-1").is_dir());
+    }
+
+    /// Over many segments of the log, of which sled clears away the oldest.
+    #[test]
+    fn many_kills_lose_nothing() {
+        let dir = TempDir::new().unwrap();
+        let folder = |life: u32| dir.path().join(format!("life{life}"));
+        let mut saved = BTreeMap::new();
+        for life in 0..12 {
+            let mut store = Store::open(&folder(life)).unwrap();
+            assert_eq!(*store.record(), saved, "life {life}");
+            assert_eq!(store.topics().unwrap().len() as u32, life);
+            for n in 0..100 {
+                let value = format!("{n}").repeat(10_000);
+                saved = parts(&[("now", &value), ("litter", &format!("{life}"))]);
+                store.save(saved.clone(), &[format!("t/{life}")]).unwrap();
+            }
+            copy(&folder(life), &folder(life + 1));
+        }
+        assert!(!folder(12).with_extension("damaged-1").exists());
     }
 
     /// The first bytes of a log say whether the rest of it is read at all.

@@ -29,7 +29,7 @@ use crate::fault;
 use crate::health::{self, Health};
 use crate::job::Workshop;
 use crate::outbox::Outbox;
-use crate::session::{Effect, Event, Policy, Record, State, Step, recover, step, view};
+use crate::session::{Event, Policy, Record, State, Step, recover, step, view};
 use crate::store::{Store, StoreError};
 use crate::sweep::{Sweeps, Yard};
 use crate::wire::Outgoing;
@@ -232,10 +232,9 @@ impl Worker {
 
     /// Save, then publish, then act.
     fn carry_out(&mut self, step: Step) -> Result<State, WorkerError> {
+        let only_looks = step.only_looks();
         let Step { state, effects } = step;
-        // A claim is neither saved nor shown, and its look-up does nothing that could be lost. What
-        // else there may be to tell is told when it ends.
-        if let [Effect::LookUp(_)] = effects.as_slice() {
+        if only_looks {
             effects.into_iter().for_each(|effect| self.act(effect, &state));
             return Ok(state);
         }

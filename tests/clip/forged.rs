@@ -265,10 +265,8 @@ fn offsets_take_64_bits_when_they_must() {
 /// but the times are as good as any.
 #[test]
 fn frames_that_are_late_stay_late() {
-    let (bytes, index) = recording();
-    let mut index = Moov::decode(&mut &bytes[index.clone()]).unwrap();
+    let mut index = index_without_edits();
     let video = &mut index.trak[0];
-    video.edts = None;
     let count = oracle::samples(video).len() as u32;
     let late = [(1, 0), (count - 1, 5000)];
     let entries =
@@ -287,10 +285,8 @@ fn frames_that_are_late_stay_late() {
 /// All frames at one time, sync samples among them: none of them is lost when the clip is read.
 #[test]
 fn frames_that_take_no_time_are_kept() {
-    let (bytes, index) = recording();
-    let mut index = Moov::decode(&mut &bytes[index.clone()]).unwrap();
+    let mut index = index_without_edits();
     let video = &mut index.trak[0];
-    video.edts = None;
     let frames = oracle::samples(video).len();
     let tables = &mut video.mdia.minf.stbl;
     tables.ctts = None;
@@ -306,9 +302,7 @@ fn frames_that_take_no_time_are_kept() {
 /// A file that is refused in the middle of its samples has no part in the clip.
 #[test]
 fn a_refused_file_leaves_nothing_behind() {
-    let (bytes, index) = recording();
-    let mut late = Moov::decode(&mut &bytes[index.clone()]).unwrap();
-    late.trak[0].edts = None;
+    let mut late = index_without_edits();
     let mut plain = late.clone();
     plain.trak[0].mdia.minf.stbl.ctts = None;
     let tables = &mut late.trak[0].mdia.minf.stbl;
@@ -319,13 +313,21 @@ fn a_refused_file_leaves_nothing_behind() {
 
     let (plain_bytes, alone) = clip_of(&plain);
     let mut plan = Plan::new(Packing::PAGES, false);
-    let length = bytes.len() as u64;
+    let length = recording().0.len() as u64;
     plan.add(0, &Movie::parse(&plain_bytes[8..]).unwrap(), length, Wanted::ALL).unwrap();
     let refused = plan.add(1, &Movie::parse(&late_bytes[8..]).unwrap(), length, Wanted::ALL);
     assert!(matches!(refused, Err(Refusal::Times)), "{refused:?}");
     let mut head = Cursor::new(Vec::new());
     moov::write(&plan, plan.layout().unwrap(), &mut head).unwrap();
     assert_eq!(head.into_inner(), alone);
+}
+
+/// The recording's index, with all of its video shown.
+fn index_without_edits() -> Moov {
+    let (bytes, index) = recording();
+    let mut index = Moov::decode(&mut &bytes[index.clone()]).unwrap();
+    index.trak[0].edts = None;
+    index
 }
 
 /// The index as bytes, and all that comes before the samples in a clip of the recording with it.

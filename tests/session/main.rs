@@ -193,7 +193,13 @@ impl World {
     }
 
     fn carry_out(&mut self, step: Step) -> Result<(), Cut> {
+        let only_looks = step.only_looks();
         self.state = step.state;
+        if only_looks {
+            self.act()?;
+            step.effects.into_iter().for_each(|effect| self.perform(effect));
+            return Ok(());
+        }
         let view = view(&self.state);
         let new_topics = self.outbox.unremembered(&view);
         let parts = self.state.record.parts();

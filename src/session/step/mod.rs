@@ -25,6 +25,15 @@ pub struct Step {
     pub effects: Vec<Effect>,
 }
 
+impl Step {
+    /// Whether it only begins a look-up. A claim is neither saved nor shown, and a look-up does
+    /// nothing that could be lost, so it need not wait for a save. What else there may be to save and
+    /// to tell is saved and told when it ends.
+    pub fn only_looks(&self) -> bool {
+        matches!(self.effects.as_slice(), [Effect::LookUp(_)])
+    }
+}
+
 /// Turns `state` and `event`, which happened at `now`, into the next state and the effects.
 pub fn step(state: State, event: Event, now: UnixTime) -> Step {
     let mut turn = Turn::new(state, now);
